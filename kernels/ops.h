@@ -55,7 +55,7 @@ typedef enum wk_act { WK_ACT_GELU = 0, WK_ACT_GELU_TANH = 1, WK_ACT_RELU = 2, WK
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* y[…] = value. Any dtype; f32 value is converted. Strided rows are respected. */
+/* y[…] = value. Any dtype but f16; the value is converted. Strided rows are respected. */
 typedef struct { wk_tensor y; double value; } wk_fill_args;
 
 /* y[i, …] = x[i, …] with conversion between f32, bf16 and f16 (f16 as source only), or between equal
