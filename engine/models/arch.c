@@ -31,7 +31,7 @@ weft_status we_meta_int(wk_ctx *ctx, const weft_model_source *source, const char
     int64_t value = 0;
     if (!text)
         return WEFT_FAIL(&ctx->err, WEFT_E_DATA, "%s: config.json lacks %s", source->name, key);
-    if (!we_parse_i64(text, &value) || value < min || value > max)
+    if (we_parse_i64(text, &value) || value < min || value > max)
         return WEFT_FAIL(&ctx->err, WEFT_E_DATA,
                          "%s: config.json: %s is %s, expected an integer in [%lld, %lld]",
                          source->name, key, text, (long long)min, (long long)max);
@@ -43,7 +43,7 @@ weft_status we_meta_real(wk_ctx *ctx, const weft_model_source *source, const cha
                          double fallback, float *out) {
     const char *text = source->meta(source->ud, key);
     double value = fallback;
-    if (text && (!we_parse_f64(text, &value) || !(value > 0)))
+    if (text && (we_parse_f64(text, &value) || !(value > 0)))
         return WEFT_FAIL(&ctx->err, WEFT_E_DATA, "%s: config.json: %s is %s, expected a number > 0",
                          source->name, key, text);
     *out = (float)value;
