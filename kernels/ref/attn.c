@@ -31,7 +31,7 @@ static void attend(const wk_attn_fwd_args *a, int64_t i, int64_t h, int64_t begi
     const float *q = ref_row(a->q, i) + h * width;
     const int64_t last = keys_end(a->causal, i, end);
     const double scale = (double)a->scale;
-    double top = -INFINITY, sum = 0, acc[WK_MAX_HEAD_DIM] = {0};
+    double top = -HUGE_VAL, sum = 0, acc[WK_MAX_HEAD_DIM] = {0};
     for (int64_t j = begin; j < last; j++)
         top = fmax(top, scale * dot(q, ref_row(a->k, j) + kv, width));
     for (int64_t j = begin; j < last; j++) {

@@ -17,7 +17,7 @@ weft_status ref_softmax_xent(wk_dev *dev, const wk_softmax_xent_args *a) {
             for (int64_t c = 0; dlogits && c < classes; c++) dlogits[c] = 0;
             continue;
         }
-        double top = -INFINITY, sum = 0;
+        double top = -HUGE_VAL, sum = 0;
         for (int64_t c = 0; c < classes; c++) top = fmax(top, (double)logits[c]);
         for (int64_t c = 0; c < classes; c++) sum += exp((double)logits[c] - top);
         const double lse = top + log(sum);
