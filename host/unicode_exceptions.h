@@ -1,5 +1,6 @@
-/* Characters whose class, case or decomposition in HF tokenizers 0.23.3 is not what utf8proc
- * 2.8.0 says: {first, last, forced answer}. Made by tests/golden/make_unicode_exceptions.py; not edited by hand. */
+/* Characters whose class, case or decomposition in HF tokenizers 0.23.3 is not
+ * what utf8proc 2.8.0 says: {first, last, forced answer}.
+ * Made by tests/golden/make_unicode_exceptions.py; not edited by hand. */
 #ifndef WH_UNICODE_EXCEPTIONS_H
 #define WH_UNICODE_EXCEPTIONS_H
 

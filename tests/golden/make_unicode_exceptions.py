@@ -122,10 +122,9 @@ def main():
                              lowercase=False)
     nfd, nfkd, low = N.NFD(), N.NFKD(), N.Lowercase()
     words = P.Whitespace()
-    print(f"""/* Characters whose class, case or decomposition in HF tokenizers {tokenizers.__version__} is not \
-what utf8proc
- * {U.utf8proc_version().decode()} says: {{first, last, forced answer}}. Made by \
-tests/golden/make_unicode_exceptions.py; not edited by hand. */
+    print(f"""/* Characters whose class, case or decomposition in HF tokenizers {tokenizers.__version__} is not
+ * what utf8proc {U.utf8proc_version().decode()} says: {{first, last, forced answer}}.
+ * Made by tests/golden/make_unicode_exceptions.py; not edited by hand. */
 #ifndef WH_UNICODE_EXCEPTIONS_H
 #define WH_UNICODE_EXCEPTIONS_H
 
