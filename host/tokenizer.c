@@ -135,9 +135,9 @@ static weft_status find_words(const wh_tokenizer *t, wh_scratch *s, const char *
     return wh_pretokenize(t->pre, t->pre_n, s, err);
 }
 
-/* Ids of one text. As HF does, stops after the word that reaches max_len (> 0). */
+/* Ids of one text; enough > 0: may stop after the word that reaches so many. */
 static weft_status encode_text(const wh_tokenizer *t, wh_scratch *s, const char *text, size_t len,
-                               int32_t max_len, wh_ids *ids, weft_error *err) {
+                               int32_t enough, wh_ids *ids, weft_error *err) {
     if (len > WH_TOKENIZER_TEXT_MAX)
         return WEFT_FAIL(err, WEFT_E_DATA, "tokenizer: a text of %zu bytes; at most %zu", len,
                          WH_TOKENIZER_TEXT_MAX);
@@ -150,7 +150,7 @@ static weft_status encode_text(const wh_tokenizer *t, wh_scratch *s, const char 
             continue;
         }
         WEFT_TRY(look_up(t, s, s->text.data + p->off, p->len, ids, err));
-        if (max_len > 0 && ids->n >= (size_t)max_len) break;
+        if (enough > 0 && ids->n >= (size_t)enough) break;
     }
     return WEFT_OK;
 }
@@ -169,8 +169,9 @@ weft_status wh_tokenizer_encode(const wh_tokenizer *t, const char *text, size_t 
         s->cached.n = 0;
         wh_strmap_clear(&s->cache);
     }
-    WEFT_TRY(encode_text(t, s, text, len, max_len, &s->first, err));
-    if (pair) WEFT_TRY(encode_text(t, s, pair, pair_len, max_len, &s->second, err));
+    /* In a pair, which text is cut depends on the full lengths of both. */
+    WEFT_TRY(encode_text(t, s, text, len, pair ? 0 : max_len, &s->first, err));
+    if (pair) WEFT_TRY(encode_text(t, s, pair, pair_len, 0, &s->second, err));
     const wh_template *template = pair ? &t->pair : &t->single;
     if (max_len > 0)
         WEFT_TRY(wh_truncate(template, max_len, &s->first, pair ? &s->second : NULL, err));

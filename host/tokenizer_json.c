@@ -46,6 +46,8 @@ weft_status wh_tok_json_bool(json_t *object, const char *key, bool preset, bool 
 weft_status wh_tok_json_text(json_t *object, const char *key, const char **out, size_t *len,
                              const char *where, weft_error *err) {
     json_t *value = json_object_get(object, key);
+    *out = "";
+    *len = 0;
     if (!json_is_string(value))
         return WEFT_FAIL(err, WEFT_E_DATA, "%s: '%s' is missing or not a string", where, key);
     *out = json_string_value(value);
@@ -55,6 +57,7 @@ weft_status wh_tok_json_text(json_t *object, const char *key, const char **out, 
 
 weft_status wh_tok_json_id(json_t *value, int32_t *out, const char *what, const char *where,
                            weft_error *err) {
+    *out = -1;
     if (!json_is_integer(value) || json_integer_value(value) < 0 ||
         json_integer_value(value) >= INT32_MAX)
         return WEFT_FAIL(err, WEFT_E_DATA, "%s: the id of '%s' is not an integer from 0 to 2^31-2",
