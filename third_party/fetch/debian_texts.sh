@@ -5,6 +5,7 @@
 #   deblang10   ten language sections, about 18,000 of 56 words; most maintainers know one class (strong skew)
 # Usage: third_party/fetch/debian_texts.sh debdesc10|deblang10 [--unseen-clients] [DIR]      (default data/SET)
 # --unseen-clients splits train from test by maintainer instead of by source package.
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
 set=${1:-}
 case $set in
@@ -23,7 +24,7 @@ if [ -f "$dir/SOURCE" ] && [ -s "$dir/train.jsonl" ] && [ -s "$dir/test.jsonl" ]
     exit 0
 fi
 refuse_foreign "$dir" "is not a complete $set set"
-need_python
+need_python python
 open_stage "$dir"
 say "$set: fetching the package index with English descriptions (16 MB) ..."
 private_index

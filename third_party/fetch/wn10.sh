@@ -3,6 +3,7 @@
 # Usage: third_party/fetch/wn10.sh [--rows N] [DIR]        (default data/wn10; 3 MB)
 # --rows N also writes DIR/train-N.jsonl, the first N rows of train.jsonl. Rows stand in hash order, so that any
 # prefix is a fixed random sample.
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
 rows=
 if [ "${1:-}" = --rows ]; then
@@ -21,7 +22,7 @@ if sha_is "$dir/train.jsonl" $train && sha_is "$dir/test.jsonl" $test; then
     say "wn10: already in $dir"
 else
     refuse_foreign "$dir" "is not the complete wn10 set"
-    need_python
+    need_python python
     open_stage "$dir"
     say "wn10: building from Debian package wordnet-base (6 MB) ..."
     unpack_deb wordnet-base "$stage/wordnet"
