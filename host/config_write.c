@@ -1,8 +1,6 @@
 #include "host/config_write.h"
 
-#include "host/text_buffer.h"
-
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 void wh_config_env_name(char *out, size_t n, const weft_option *option) {
@@ -49,43 +47,41 @@ static bool is_plain(const char *text) {
 }
 
 /* YAML double-quoted style; bytes above 0x7f are UTF-8 and pass. */
-static void add_quoted(wh_text_buffer *b, const char *text) {
-    wh_text_add(b, "\"");
+static void add_quoted(wh_text *b, const char *text) {
+    wh_text_addf(b, "\"");
     for (const char *c = text; *c; c++) {
         unsigned char u = (unsigned char)*c;
         if (u == '"' || u == '\\') {
-            wh_text_add(b, "\\%c", *c);
+            wh_text_addf(b, "\\%c", *c);
         } else if (u < 0x20 || u == 0x7f) {
-            wh_text_add(b, "\\x%02x", u);
+            wh_text_addf(b, "\\x%02x", u);
         } else {
-            wh_text_add(b, "%c", *c);
+            wh_text_addf(b, "%c", *c);
         }
     }
-    wh_text_add(b, "\"");
+    wh_text_addf(b, "\"");
 }
 
-weft_status wh_config_write(char **out, const weft_config *config, bool comments, weft_error *err) {
-    wh_text_buffer b = {0};
+void wh_config_write(wh_text *b, const weft_config *config, bool comments) {
     const char *section = "";
     for (size_t i = 0; i < weft_option_count(); i++) {
         const weft_option *option = weft_option_at(i);
         if (strcmp(section, option->section) != 0) {
             section = option->section;
-            if (comments && i > 0) wh_text_add(&b, "\n");
-            if (comments) wh_text_add(&b, "# %s\n", option->title);
-            wh_text_add(&b, "%s:\n", section);
+            if (comments && i > 0) wh_text_addf(b, "\n");
+            if (comments) wh_text_addf(b, "# %s\n", option->title);
+            wh_text_addf(b, "%s:\n", section);
         }
         const char *value = weft_config_text(config, option->key);
-        wh_text_add(&b, "  %s: ", short_key(option));
+        wh_text_addf(b, "  %s: ", short_key(option));
         if (option->kind == WEFT_OPTION_TEXT && !is_plain(value)) {
-            add_quoted(&b, value);
+            add_quoted(b, value);
         } else {
-            wh_text_add(&b, "%s", value);
+            wh_text_addf(b, "%s", value);
         }
-        if (comments) wh_text_add(&b, " # %s", option->help);
-        wh_text_add(&b, "\n");
+        if (comments) wh_text_addf(b, " # %s", option->help);
+        wh_text_addf(b, "\n");
     }
-    return wh_text_take(&b, out, err);
 }
 
 /* "0 … 1024", "auto, cpu, ref" or "" for what a value may be. */
@@ -141,13 +137,12 @@ static const char *kind_name(weft_option_kind kind) {
 }
 
 /* Table cells: '|' would end one. */
-static void add_cell(wh_text_buffer *b, const char *text) {
-    for (const char *c = text; *c; c++) wh_text_add(b, *c == '|' ? "\\%c" : "%c", *c);
+static void add_cell(wh_text *b, const char *text) {
+    for (const char *c = text; *c; c++) wh_text_addf(b, *c == '|' ? "\\%c" : "%c", *c);
 }
 
-weft_status wh_config_markdown(char **out, weft_error *err) {
-    wh_text_buffer b = {0};
-    wh_text_add(&b, "# Options\n\n"
+void wh_config_markdown(wh_text *b) {
+    wh_text_addf(b, "# Options\n\n"
                     "Written by `weft config --markdown` from `engine/config.def`; do not edit.\n\n"
                     "A job file sets options as nested YAML (`lora: {r: 8}`) or by dotted key "
                     "(`lora.r: 8`); `key=value` on the command line wins over it; the environment "
@@ -158,25 +153,23 @@ weft_status wh_config_markdown(char **out, weft_error *err) {
         const weft_option *option = weft_option_at(i);
         if (strcmp(section, option->section) != 0) {
             section = option->section;
-            wh_text_add(&b,
-                        "\n## %s: %s\n\n| option | default | values | meaning | other names |\n"
-                        "| --- | --- | --- | --- | --- |\n",
-                        section, option->title);
+            wh_text_addf(b,
+                         "\n## %s: %s\n\n| option | default | values | meaning | other names |\n"
+                         "| --- | --- | --- | --- | --- |\n",
+                         section, option->title);
         }
         char range[256];
         range_text(range, sizeof range, option);
-        wh_text_add(&b, "| `%s` | ", option->key);
-        if (option->preset[0]) wh_text_add(&b, "`%s`", option->preset);
+        wh_text_addf(b, "| `%s` | ", option->key);
+        if (option->preset[0]) wh_text_addf(b, "`%s`", option->preset);
         const char *kind = kind_name(option->kind);
-        wh_text_add(&b, " | %s%s%s | ", kind, kind[0] && range[0] ? ", " : "", range);
-        add_cell(&b, option->help);
-        wh_text_add(&b, " | %s |\n", option->aliases);
+        wh_text_addf(b, " | %s%s%s | ", kind, kind[0] && range[0] ? ", " : "", range);
+        add_cell(b, option->help);
+        wh_text_addf(b, " | %s |\n", option->aliases);
     }
-    return wh_text_take(&b, out, err);
 }
 
-weft_status wh_config_list(char **out, const char *prefix, weft_error *err) {
-    wh_text_buffer b = {0};
+weft_status wh_config_list(wh_text *b, const char *prefix, weft_error *err) {
     const char *section = "";
     size_t width = 0, n = strlen(prefix), count = 0;
     for (size_t i = 0; i < weft_option_count(); i++) {
@@ -188,23 +181,22 @@ weft_status wh_config_list(char **out, const char *prefix, weft_error *err) {
         if (strncmp(option->key, prefix, n) != 0) continue;
         if (strcmp(section, option->section) != 0) {
             section = option->section;
-            wh_text_add(&b, "%s%s: %s\n", count ? "\n" : "", section, option->title);
+            wh_text_addf(b, "%s%s: %s\n", count ? "\n" : "", section, option->title);
         }
         char range[256];
         range_text(range, sizeof range, option);
-        wh_text_add(&b, "  %-*s  %-10s %s", (int)width, option->key,
-                    option->preset[0] ? option->preset : "-", option->help);
-        if (option->kind == WEFT_OPTION_ENUM) wh_text_add(&b, " (%s)", range);
-        wh_text_add(&b, "\n");
+        wh_text_addf(b, "  %-*s  %-10s %s", (int)width, option->key,
+                     option->preset[0] ? option->preset : "-", option->help);
+        if (option->kind == WEFT_OPTION_ENUM) wh_text_addf(b, " (%s)", range);
+        wh_text_addf(b, "\n");
         count++;
     }
     if (count == 0) {
-        free(b.text);
         const char *nearest = NULL;
         (void)weft_option_find(prefix, &nearest);
         return WEFT_FAIL(err, WEFT_E_CONFIG, "no option starts with '%.80s'%s%s%s", prefix,
                          nearest ? "; did you mean '" : "", nearest ? nearest : "",
                          nearest ? "'?" : "");
     }
-    return wh_text_take(&b, out, err);
+    return WEFT_OK;
 }

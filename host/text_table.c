@@ -1,7 +1,5 @@
 #include "host/text_table.h"
 
-#include "host/text_buffer.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,20 +51,18 @@ static int width_of(const char *text) {
     return n;
 }
 
-weft_status wh_text_table_text(const wh_text_table *t, const char *indent, char **out,
-                               weft_error *err) {
+void wh_text_table_add(wh_text *to, const wh_text_table *t, const char *indent) {
     int width[WH_TEXT_TABLE_COLUMNS] = {0};
     for (int i = 0; i < t->n_cells; i++) {
         int w = width_of(t->cell[i]), c = i % t->n_columns;
         if (w > width[c]) width[c] = w;
     }
-    wh_text_buffer b = {.failed = t->failed};
+    if (t->failed) to->failed = true;
     for (int i = 0; i < t->n_cells; i++) {
         int c = i % t->n_columns, pad = width[c] - width_of(t->cell[i]);
         bool last = c == t->n_columns - 1 || i == t->n_cells - 1;
         bool right = t->align[c] == 'r';
-        wh_text_add(&b, "%s%*s%s%*s%s", c == 0 ? indent : "  ", right ? pad : 0, "", t->cell[i],
-                    right || last ? 0 : pad, "", last ? "\n" : "");
+        wh_text_addf(to, "%s%*s%s%*s%s", c == 0 ? indent : "  ", right ? pad : 0, "", t->cell[i],
+                     right || last ? 0 : pad, "", last ? "\n" : "");
     }
-    return wh_text_take(&b, out, err);
 }

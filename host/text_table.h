@@ -3,7 +3,7 @@
 #ifndef WEFT_HOST_TEXT_TABLE_H
 #define WEFT_HOST_TEXT_TABLE_H
 
-#include "engine/weft.h"
+#include "host/text.h"
 
 #define WH_TEXT_TABLE_COLUMNS 16
 
@@ -20,8 +20,7 @@ void wh_text_table_init(wh_text_table *t, const char *align);
 void wh_text_table_fini(wh_text_table *t);
 /* The next cell, left to right; a row ends by itself. */
 void wh_text_table_cell(wh_text_table *t, const char *format, ...) WEFT_PRINTF(2, 3);
-/* All rows, each line opened by `indent`; *out is *owned*: free(). */
-WEFT_NODISCARD weft_status wh_text_table_text(const wh_text_table *t, const char *indent,
-                                              char **out, weft_error *err);
+/* All rows, each line opened by `indent`. A table whose cells did not fit in memory fails `to`. */
+void wh_text_table_add(wh_text *to, const wh_text_table *t, const char *indent);
 
 #endif
