@@ -1,0 +1,94 @@
+/* The configuration as the engine reads it: one typed field per row of config.def. The public
+ * access by name is in weft.h; rules that span options are in config_check.c. */
+#ifndef WE_CONFIG_H
+#define WE_CONFIG_H
+
+#include "engine/weft.h"
+#include "kernels/base.h"
+
+/* Values in the order of the choices in config.def. */
+typedef enum we_device_kind { WE_DEVICE_AUTO, WE_DEVICE_CPU, WE_DEVICE_REF } we_device_kind;
+typedef enum we_data_format {
+    WE_FORMAT_AUTO,
+    WE_FORMAT_JSONL,
+    WE_FORMAT_CSV,
+    WE_FORMAT_TSV,
+} we_data_format;
+typedef enum we_task { WE_TASK_CLASSIFICATION, WE_TASK_REGRESSION } we_task;
+typedef enum we_bad_row { WE_BAD_ROW_FAIL, WE_BAD_ROW_SKIP } we_bad_row;
+typedef enum we_partition_kind {
+    WE_PARTITION_IID,
+    WE_PARTITION_DIRICHLET,
+    WE_PARTITION_PATHOLOGICAL,
+    WE_PARTITION_SHARDS,
+    WE_PARTITION_QUANTITY,
+    WE_PARTITION_NATURAL,
+} we_partition_kind;
+typedef enum we_sampling { WE_SAMPLING_INDEPENDENT, WE_SAMPLING_PASS } we_sampling;
+typedef enum we_strategy_kind {
+    WE_STRATEGY_FEDAVG,
+    WE_STRATEGY_FEDAVGM,
+    WE_STRATEGY_FEDADAGRAD,
+    WE_STRATEGY_FEDADAM,
+    WE_STRATEGY_FEDYOGI,
+    WE_STRATEGY_FEDPROX,
+} we_strategy_kind;
+typedef enum we_weighting { WE_WEIGHTING_EXAMPLES, WE_WEIGHTING_UNIFORM } we_weighting;
+typedef enum we_server_preset { WE_PRESET_REDDI, WE_PRESET_TORCH } we_server_preset;
+typedef enum we_client_optimizer { WE_CLIENT_ADAMW, WE_CLIENT_SGD } we_client_optimizer;
+typedef enum we_schedule {
+    WE_SCHEDULE_CONSTANT,
+    WE_SCHEDULE_LINEAR,
+    WE_SCHEDULE_COSINE,
+} we_schedule;
+
+/* WE_OPTION_<field>: the row's index, the same as in weft_option_at. */
+enum {
+#define SECTION(name, title)
+#define I(key, field, ...) WE_OPTION_##field,
+#define U(key, field, ...) WE_OPTION_##field,
+#define F(key, field, ...) WE_OPTION_##field,
+#define B(key, field, ...) WE_OPTION_##field,
+#define S(key, field, ...) WE_OPTION_##field,
+#define E(key, field, ...) WE_OPTION_##field,
+#include "engine/config.def"
+    WE_OPTION_COUNT
+};
+
+#define WE_VALUE_TEXT 32 /* bytes for a number, boolean or choice as text */
+
+/* Read the fields; write them only through weft_config_set and the we_config_put functions, which
+ * keep the text in step. Strings are never NULL and belong to the config. */
+struct weft_config {
+#define SECTION(name, title)
+#define I(key, field, ...)            int64_t field;
+#define U(key, field, ...)            uint64_t field;
+#define F(key, field, ...)            double field;
+#define B(key, field, ...)            bool field;
+#define S(key, field, ...)            const char *field;
+#define E(key, field, def, type, ...) type field;
+#include "engine/config.def"
+    /* Set by the user: config->set.client_learning_rate. */
+    struct {
+#define SECTION(name, title)
+#define I(key, field, ...) bool field;
+#define U(key, field, ...) bool field;
+#define F(key, field, ...) bool field;
+#define B(key, field, ...) bool field;
+#define S(key, field, ...) bool field;
+#define E(key, field, ...) bool field;
+#include "engine/config.def"
+    } set;
+    bool finished; /* weft_config_finish passed and nothing was set since */
+    wk_ctx ctx;
+    char text[WE_OPTION_COUNT][WE_VALUE_TEXT]; /* canonical; of all but strings */
+    char *string[WE_OPTION_COUNT];             /* owned; NULL: the default */
+};
+
+/* What a preset decides; the option does not count as set by the user.
+ *     we_config_put_real(config, WE_OPTION_server_tau, 1e-8); */
+void we_config_put_int(weft_config *config, int option, int64_t value);
+void we_config_put_real(weft_config *config, int option, double value);
+void we_config_put_bool(weft_config *config, int option, bool value);
+
+#endif
