@@ -201,8 +201,9 @@ typedef struct {
 
 /* ---- federation ---------------------------------------------------------------------------------- */
 
-/* acc += weight * (w - anchor), in double.  acc (P) f64, w, anchor (P) f32. */
-typedef struct { wk_tensor acc, w, anchor; double weight; } wk_update_add_args;
+/* acc += weight * (w - anchor), in double; sqnorm = |w - anchor|^2 in double, in chunks of fixed size.
+ * acc (P) f64, w, anchor (P) f32, sqnorm (1) f64 opt. */
+typedef struct { wk_tensor acc, w, anchor, sqnorm; double weight; } wk_update_add_args;
 
 typedef enum wk_server_kind {
     WK_SERVER_AVG = 0,  /* x += lr * delta */
@@ -212,7 +213,7 @@ typedef enum wk_server_kind {
     WK_SERVER_YOGI = 4,
 } wk_server_kind;
 
-/* The FedOpt family (Reddi et al. 2021), delta = weighted mean update:
+/* The FedOpt family (Reddi et al. 2021); below, delta stands for delta_scale * delta, the mean update:
  *   m = beta1*m + (1-beta1)*delta;   d2 = delta^2
  *   Adagrad v += d2;   Adam v = beta2*v + (1-beta2)*d2;   Yogi v -= (1-beta2)*d2*sign(v - d2)
  *   x = x*(1 - lr*weight_decay) + lr * mhat / (sqrt(vhat) + tau)
@@ -222,7 +223,7 @@ typedef struct {
     wk_tensor x, delta, m, v;
     wk_server_kind kind;
     int64_t step;
-    double lr, beta1, beta2, tau, weight_decay;
+    double delta_scale, lr, beta1, beta2, tau, weight_decay;
     bool bias_correction;
 } wk_server_step_args;
 
