@@ -29,21 +29,21 @@ enum { N_FLAGS = (int)(sizeof FLAGS / sizeof FLAGS[0]) };
 
 int wh_cli_distance(const char *a, const char *b) {
     enum { MAX = 63 };
-    int row[MAX + 1];
+    int d[MAX + 1][MAX + 1]; /* of the first i letters of a and the first j of b */
     int n_a = (int)strnlen(a, MAX), n_b = (int)strnlen(b, MAX);
-    for (int j = 0; j <= n_b; j++) row[j] = j;
+    for (int i = 0; i <= n_a; i++) d[i][0] = i;
+    for (int j = 0; j <= n_b; j++) d[0][j] = j;
     for (int i = 1; i <= n_a; i++) {
-        int diagonal = row[0];
-        row[0] = i;
         for (int j = 1; j <= n_b; j++) {
-            int change = diagonal + (a[i - 1] != b[j - 1]);
-            int insert = row[j - 1] + 1, remove = row[j] + 1;
-            diagonal = row[j];
-            int best = change < insert ? change : insert;
-            row[j] = best < remove ? best : remove;
+            int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            if (d[i - 1][j] + 1 < best) best = d[i - 1][j] + 1;
+            if (d[i][j - 1] + 1 < best) best = d[i][j - 1] + 1;
+            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+            if (swapped && d[i - 2][j - 2] + 1 < best) best = d[i - 2][j - 2] + 1;
+            d[i][j] = best;
         }
     }
-    return row[n_b];
+    return d[n_a][n_b];
 }
 
 /* Close enough to be a typing error: at most a third of the word, and never more than 3. */

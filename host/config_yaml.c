@@ -78,10 +78,20 @@ static weft_status refuse_extras(reader *r, const yaml_event_t *event, weft_erro
     return WEFT_OK;
 }
 
-/* Remember a key; a second time is an error. Options count under their first name. */
-static weft_status note_key(reader *r, const char *path, yaml_mark_t mark, weft_error *err) {
-    const weft_option *option = weft_option_find(path, NULL);
-    const char *canonical = option ? option->key : path;
+/* True for the name of a section, "lora". */
+static bool is_section(const char *name) {
+    for (size_t i = 0; i < weft_option_count(); i++) {
+        if (strcmp(weft_option_at(i)->section, name) == 0) return true;
+    }
+    return false;
+}
+
+/* Remember the key r->path; a second time is an error. Options count under their first name;
+ * "model" is a section as well as another name of model.path, so the caller says which one is
+ * meant. */
+static weft_status note_key(reader *r, bool section, yaml_mark_t mark, weft_error *err) {
+    const weft_option *option = section ? NULL : weft_option_find(r->path, NULL);
+    const char *canonical = option ? option->key : r->path;
     for (int i = 0; i < r->n_seen; i++) {
         if (strcmp(r->seen[i].path, canonical) == 0) {
             return FAIL_AT(r, mark, err, "%s is given twice, first on line %zu", canonical,
@@ -164,42 +174,30 @@ static weft_status read_list(reader *r, yaml_mark_t mark, weft_error *err) {
 
 static weft_status read_mapping(reader *r, int depth, weft_error *err);
 
-/* True for the name of a section, "lora". */
-static bool is_section(const char *name) {
-    for (size_t i = 0; i < weft_option_count(); i++) {
-        if (strcmp(weft_option_at(i)->section, name) == 0) return true;
-    }
-    return false;
-}
-
-/* The value of the key r->path. */
-static weft_status read_value(reader *r, int depth, weft_error *err) {
+/* The value of the key r->path, which stands at `key`. */
+static weft_status read_value(reader *r, yaml_mark_t key, int depth, weft_error *err) {
     yaml_event_t event;
     WEFT_TRY(next(r, &event, err));
     yaml_mark_t mark = event.start_mark;
     yaml_event_type_t type = event.type;
+    size_t used = 0;
     weft_status st = refuse_extras(r, &event, err);
-    if (st == WEFT_OK && type == YAML_SCALAR_EVENT) {
-        size_t used = 0;
-        st = append_scalar(r, &event, &used, err);
-        /* `lora:` with every line below it commented out is an empty section. */
-        bool empty_section = used == 0 && is_section(r->path);
-        if (st == WEFT_OK && !empty_section) st = set_value(r, mark, err);
-    }
+    if (st == WEFT_OK && type == YAML_SCALAR_EVENT) st = append_scalar(r, &event, &used, err);
     yaml_event_delete(&event);
     if (st != WEFT_OK) return st;
+
+    /* `lora:` with every line below it commented out is an empty section. */
+    bool empty = type == YAML_SCALAR_EVENT && used == 0;
+    bool section = is_section(r->path) && (empty || type == YAML_MAPPING_START_EVENT);
+    WEFT_TRY(note_key(r, section, key, err));
     if (type == YAML_SEQUENCE_START_EVENT) return read_list(r, mark, err);
-    if (type == YAML_MAPPING_START_EVENT) {
-        const weft_option *option = weft_option_find(r->path, NULL);
-        if (option) {
-            return FAIL_AT(r, mark, err, "%s takes one value, not a mapping", option->key);
-        }
-        if (depth >= WH_YAML_MAX_DEPTH) {
-            return FAIL_AT(r, mark, err, "nested deeper than %d levels", WH_YAML_MAX_DEPTH);
-        }
-        return read_mapping(r, depth + 1, err);
+    if (type == YAML_SCALAR_EVENT) return section ? WEFT_OK : set_value(r, mark, err);
+    const weft_option *option = section ? NULL : weft_option_find(r->path, NULL);
+    if (option) return FAIL_AT(r, mark, err, "%s takes one value, not a mapping", option->key);
+    if (depth >= WH_YAML_MAX_DEPTH) {
+        return FAIL_AT(r, mark, err, "nested deeper than %d levels", WH_YAML_MAX_DEPTH);
     }
-    return WEFT_OK;
+    return read_mapping(r, depth + 1, err);
 }
 
 /* Key and value pairs up to the end of the mapping whose start event was read. */
@@ -224,11 +222,10 @@ static weft_status read_mapping(reader *r, int depth, weft_error *err) {
                 st = FAIL_AT(r, mark, err, "%s", "a key is empty or too long");
             } else {
                 (void)snprintf(r->path + base, MAX_KEY - base, "%s%s", base ? "." : "", key);
-                st = note_key(r, r->path, mark, err);
             }
         }
         yaml_event_delete(&event);
-        if (st == WEFT_OK) st = read_value(r, depth, err);
+        if (st == WEFT_OK) st = read_value(r, mark, depth, err);
         r->path[base] = '\0';
         if (st != WEFT_OK) return st;
     }
@@ -265,7 +262,7 @@ static weft_status read_end(reader *r, weft_error *err) {
         yaml_mark_t mark = event.start_mark;
         yaml_event_type_t type = event.type;
         yaml_event_delete(&event);
-        if (type == YAML_STREAM_END_EVENT) return WEFT_OK;
+        if (type == YAML_STREAM_END_EVENT || type == YAML_NO_EVENT) return WEFT_OK;
         if (type != YAML_DOCUMENT_END_EVENT) {
             return FAIL_AT(r, mark, err, "%s",
                            "a second document starts here; a job file holds one");
