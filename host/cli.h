@@ -42,6 +42,8 @@ typedef enum wh_cli_action {
 } wh_cli_action;
 
 typedef struct wh_cli {
+    int argc; /* the whole command, for command.txt; filled by main */
+    char *const *argv;
     wh_cli_action action;
     const wh_verb *verb;
     const char *word[WH_CLI_MAX_WORDS]; /* borrowed from argv */

@@ -1,5 +1,5 @@
-/* Where a configuration comes from, weakest first: the defaults of the table, WEFT_<SECTION>_<KEY> in
- * the environment, the job file, key=value on the command line. */
+/* Where a configuration comes from, weakest first: the defaults of the table, WEFT_<SECTION>_<KEY>
+ * in the environment, the job file, key=value on the command line. */
 #ifndef WEFT_HOST_CONFIG_LOAD_H
 #define WEFT_HOST_CONFIG_LOAD_H
 

@@ -3,14 +3,19 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+enum { MAX_EARLY = 1 << 16 };
 
 void wh_log_init(wh_log *log, bool quiet) {
     const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
     *log = (wh_log){.level = quiet ? WEFT_LOG_ERROR : WEFT_LOG_INFO, .stream = stderr};
     log->color =
         isatty(STDERR_FILENO) && !(no_color && no_color[0]) && term && strcmp(term, "dumb") != 0;
+}
+
+void wh_log_fini(wh_log *log) {
+    wh_text_free(&log->early);
 }
 
 void wh_log_clear_live(wh_log *log) {
@@ -33,13 +38,23 @@ static const char *level_label(weft_log_level level) {
     return "";
 }
 
+/* A log that cannot be written is reported once by wh_run_log_flush, not by every line. */
 static void to_file(wh_log *log, weft_log_level level, const char *text) {
-    time_t now = time(NULL);
-    struct tm utc;
-    char stamp[32] = "";
-    if (gmtime_r(&now, &utc)) (void)strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    fprintf(log->file, "%s %s%s\n", stamp, level_label(level), text);
-    (void)fflush(log->file); /* a killed run keeps its log */
+    if (log->run) {
+        if (wh_run_log_line(log->run, level, "weft", text, NULL) != WEFT_OK) log->run = NULL;
+    } else if (log->early.len < MAX_EARLY) {
+        wh_text_addf(&log->early, "%c%s%c", 'a' + (int)level, text, '\0');
+    }
+}
+
+void wh_log_attach(wh_log *log, wh_run_log *run) {
+    log->run = run;
+    if (!run) return;
+    const char *line = log->early.data, *end = line ? line + log->early.len : NULL;
+    for (; line && line < end; line += strlen(line) + 1) {
+        to_file(log, (weft_log_level)(line[0] - 'a'), line + 1);
+    }
+    wh_text_free(&log->early);
 }
 
 static void to_stream(wh_log *log, weft_log_level level, const char *text) {
@@ -60,10 +75,9 @@ void wh_log_write(wh_log *log, weft_log_level level, const char *format, ...) {
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
     to_stream(log, level, text);
-    if (log->file) to_file(log, level, text);
+    to_file(log, level, text);
 }
 
 void wh_log_hook(void *ud, weft_log_level level, const char *module, const char *text) {
-    /* Info lines of the engine are for log.txt readers too, so they name where they come from. */
     wh_log_write(ud, level, "%s%s%s", module ? module : "", module && module[0] ? ": " : "", text);
 }

@@ -15,11 +15,13 @@ static weft_status flush_stdout(weft_error *err) {
                      errno ? strerror(errno) : "write error");
 }
 
-static weft_status run(int argc, const char *const *argv, weft_error *err) {
+static weft_status run(int argc, char *const *argv, weft_error *err) {
     static wh_cli cli; /* too large for a stack frame */
     size_t n_verbs;
     const wh_verb *const *verbs = wh_verbs(&n_verbs);
-    WEFT_TRY(wh_cli_parse(&cli, verbs, n_verbs, argc - 1, argv + 1, err));
+    WEFT_TRY(wh_cli_parse(&cli, verbs, n_verbs, argc - 1, (const char *const *)(argv + 1), err));
+    cli.argc = argc;
+    cli.argv = argv;
     switch (cli.action) {
     case WH_CLI_VERSION:
         printf("weft %s\n", WEFT_VERSION);
@@ -41,7 +43,7 @@ static weft_status run(int argc, const char *const *argv, weft_error *err) {
 int main(int argc, char **argv) {
     (void)signal(SIGXFSZ, SIG_IGN); /* a file-size limit is then an error of write() */
     weft_error err = {0};
-    weft_status st = run(argc, (const char *const *)argv, &err);
+    weft_status st = run(argc, argv, &err);
     if (st == WEFT_OK) st = flush_stdout(&err);
     if (st != WEFT_OK) {
         char line[640];
