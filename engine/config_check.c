@@ -102,10 +102,11 @@ static weft_status check_prox(const weft_config *c, weft_error *err) {
     if (c->client_prox_mu <= 0 || c->fl_strategy == WE_STRATEGY_FEDPROX) return WEFT_OK;
     char mu[WE_F64_TEXT];
     we_format_f64(mu, c->client_prox_mu);
-    return WEFT_FAIL(err, WEFT_E_CONFIG,
-                     "client.prox_mu=%s is for fl.strategy=fedprox, which is %s: drop it or change "
-                     "the strategy",
-                     mu, weft_config_text(c, "fl.strategy"));
+    return WEFT_FAIL(
+        err, WEFT_E_CONFIG,
+        "client.prox_mu=%s is for fl.strategy=fedprox, but it is %s: drop it or change "
+        "the strategy",
+        mu, weft_config_text(c, "fl.strategy"));
 }
 
 static weft_status check_server_tau(const weft_config *c, weft_error *err) {

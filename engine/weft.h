@@ -301,7 +301,7 @@ typedef struct weft_plan {
     int64_t base_parameters, adapter_numel;
     int32_t slots;
     int64_t pack_tokens;       /* capacity of a pack */
-    /* Per round, expectation over cohorts. */
+    /* Of round 1, with its cohort. */
     double tokens, examples, steps, packs;
     double flops;              /* of the base, LoRA and head */
     double wire_down, wire_up;

@@ -2,8 +2,10 @@
  *
  * Each op takes the device and one struct of named arguments; `wk_<op>(dev, &args)` checks shapes, dtypes
  * and aliasing once (ops.c) and then calls the backend, which may trust its arguments. Operands marked
- * "opt" may be left zero. Unless said otherwise tensors are float32, an op overwrites its outputs, outputs
- * may not overlap inputs, every op is deterministic, and no op allocates.
+ * "opt" may be left zero. Unless said otherwise tensors are float32, matrices may have strided rows,
+ * vectors are contiguous, an op overwrites its outputs, outputs may not overlap inputs, every op is
+ * deterministic, and no op allocates. Indices, labels and offsets lie in device memory, so they are not
+ * checked: the caller keeps them in range.
  *
  * A backend's result for one row, sequence or segment may not depend on what else is in the call, on its
  * place, nor on the number of threads: a client's trajectory is then independent of its pack mates.
@@ -53,10 +55,11 @@ typedef enum wk_act { WK_ACT_GELU = 0, WK_ACT_GELU_TANH = 1, WK_ACT_RELU = 2, WK
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* y[…] = value. Any dtype; f32 value is converted. Strided rows are respected. */
+/* y[…] = value. Any dtype but f16; the value is converted. Strided rows are respected. */
 typedef struct { wk_tensor y; double value; } wk_fill_args;
 
-/* y[i, :] = x[i, :] with conversion between f32, bf16 and f16 (f16 as source only). Same shape. */
+/* y[i, …] = x[i, …] with conversion between f32, bf16 and f16 (f16 as source only), or between equal
+ * dtypes of any kind. Same shape. */
 typedef struct { wk_tensor y, x; } wk_copy_args;
 
 /* y += alpha * x. Same shape (N, D) or (N). */
@@ -130,10 +133,12 @@ typedef struct { wk_tensor y, x; wk_act act; } wk_act_fwd_args;
 /* dx = dy * act'(x), x being the input of act_fwd. dx may be dy. */
 typedef struct { wk_tensor dx, dy, x; wk_act act; } wk_act_bwd_args;
 
+#define WK_MAX_HEAD_DIM 256
+
 /* o = softmax(scale * q k^T) v within each sequence and head; causal: position i sees j <= i.
  * q (T, H*Dh), k, v (T, Hkv*Dh) with row strides, H a multiple of Hkv (grouped heads), seq_off (Q+1) i32
  * → o (T, H*Dh), lse (T, H) = log of the row's sum of exponentials. Rows outside all sequences are
- * zeroed in o. Dao 2023 (FlashAttention-2) for the blocking. */
+ * zeroed in o and left as they are in lse. Dh <= WK_MAX_HEAD_DIM. Dao 2023 (FlashAttention-2) for the blocking. */
 typedef struct {
     wk_tensor o, lse, q, k, v, seq_off;
     int32_t heads, kv_heads, max_len; /* max_len >= the longest sequence */
@@ -218,7 +223,8 @@ typedef enum wk_server_kind {
  *   Adagrad v += d2;   Adam v = beta2*v + (1-beta2)*d2;   Yogi v -= (1-beta2)*d2*sign(v - d2)
  *   x = x*(1 - lr*weight_decay) + lr * mhat / (sqrt(vhat) + tau)
  * with mhat = m/(1-beta1^step), vhat = v/(1-beta2^step) when bias_correction (Adam, Yogi), else m and v.
- * x (P) f32, delta (P) f64, m, v (P) f64 as the kind needs; arithmetic in double. step is 1-based. */
+ * x (P) f32, delta (P) f64, m, v (P) f64 as the kind needs (Adagrad: m only when beta1 > 0); arithmetic in
+ * double. step is 1-based. */
 typedef struct {
     wk_tensor x, delta, m, v;
     wk_server_kind kind;
@@ -237,6 +243,8 @@ typedef struct wk_ops {
      * backend computes from the plain copy. */
     size_t (*weight_pack_bytes)(wk_dev *dev, int64_t o, int64_t d, bool dx);
 } wk_ops;
+
+size_t wk_weight_pack_bytes(wk_dev *dev, int64_t o, int64_t d, bool dx);
 
 #define X(op) WEFT_STATUS_OP(op)
 #define WEFT_STATUS_OP(op)                                                                         \

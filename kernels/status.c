@@ -6,7 +6,8 @@
 const char *weft_status_str(weft_status status) {
     switch (status) {
 #define X(name, num, text)                                                                         \
-    case WEFT_##name: return text;
+    case WEFT_##name:                                                                              \
+        return text;
         WEFT_STATUS_MAP(X)
 #undef X
     }

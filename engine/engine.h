@@ -1,0 +1,73 @@
+/* The engine's state, shared by the files that run a job: client.c, round.c, eval.c, baselines.c, plan.c and
+ * api.c. Memory comes from three arenas, taken in engine_open.c: base (frozen weights), run (global adapter,
+ * server state, slots) and step (one pack's activations). */
+#ifndef WE_ENGINE_H
+#define WE_ENGINE_H
+
+#include "engine/client.h"
+#include "engine/config.h"
+#include "engine/models/encoder.h"
+#include "engine/pack.h"
+#include "engine/slots.h"
+
+/* The server's side: the global adapter and what the server optimizer keeps. */
+typedef struct we_server {
+    wk_tensor x;    /* (1, P) f32: the global adapter, as one slot for evaluation */
+    wk_tensor acc;  /* (P) f64: running sum of weighted updates */
+    wk_tensor m, v; /* (P) f64, as the strategy needs */
+    wk_tensor norm; /* (K) f64: squared norms of the wave's updates */
+} we_server;
+
+struct weft_engine {
+    wk_ctx ctx;
+    wk_dev *dev;
+    const weft_config *cfg;
+    const weft_rows *train, *test;
+    const weft_partition *partition;
+    weft_hooks hooks;
+    we_model model;
+    wk_arena base, run, step;
+    we_pack_limits limits;
+    we_pack pack;
+    we_batch batch;
+    we_acts acts;
+    we_slots slots; /* slots.n 0: opened for evaluation only */
+    we_server server;
+    int32_t cohort_size;
+    int32_t *cohort;             /* (cohort_size) ascending client ids */
+    weft_client_report *reports; /* (cohort_size) */
+    we_visit *visits;            /* (slots) */
+    float *logits;               /* (limits.rows, C) host copy */
+    int64_t rounds_done;
+    weft_wire wire_total;
+};
+
+/* Reports progress; WEFT_E_STOPPED when the host wants to stop. */
+WEFT_NODISCARD weft_status we_tick(weft_engine *e, weft_phase phase, int64_t done, int64_t total);
+
+static inline we_positions we_engine_positions(const weft_engine *e) {
+    we_positions p = {e->model.hp.pos_offset, e->model.hp.pad_id};
+    return p;
+}
+
+/* Forward passes over rows, packed, in order. `rows` NULL: 0 … n-1. After each pack `take` sees which rows
+ * [first, first+count) of the list it held; outputs are in acts. `adapters` as in we_pass. */
+typedef weft_status (*we_take)(void *ud, weft_engine *e, int64_t first, int64_t count);
+WEFT_NODISCARD weft_status we_forward_rows(weft_engine *e, const weft_rows *data, const int32_t *rows,
+                                           int64_t n, const we_adapters *adapters, weft_phase phase,
+                                           we_take take, void *ud);
+
+/* Metrics of model outputs (n, C) against the rows' labels or targets. */
+WEFT_NODISCARD weft_status we_score(weft_engine *e, const weft_rows *data, const int32_t *rows,
+                                    int64_t n, const float *outputs, weft_metrics *out);
+
+/* Sizes from the rows: the largest micro-batch of any client, the longest and shortest row. */
+WEFT_NODISCARD weft_status we_plan_limits(weft_engine *e);
+
+/* Take memory and lay everything out on e->dev; with a dry device only addresses are counted. */
+WEFT_NODISCARD weft_status we_engine_place(weft_engine *e);
+/* Everything of an open except opening the device and loading weights. */
+WEFT_NODISCARD weft_status we_engine_describe(weft_engine *e, const weft_engine_options *options);
+void we_engine_fini(weft_engine *e);
+
+#endif

@@ -1,0 +1,197 @@
+/* Opening an engine: describe (names, shapes, limits), measure, take memory, load weights. The same placing
+ * code runs twice, first with arenas that only count, so that every byte is known before any is taken. */
+#include "engine/engine.h"
+#include "kernels/dev.h"
+
+#include <string.h>
+
+#define SLOTS_AUTO 64
+
+static void hook_log(void *ud, wk_log_level level, const char *module, const char *text) {
+    weft_engine *e = ud;
+    if (e->hooks.log) e->hooks.log(e->hooks.ud, (weft_log_level)level, module, text);
+}
+
+static void *hook_alloc(void *ud, size_t bytes) {
+    weft_engine *e = ud;
+    return e->hooks.alloc(e->hooks.ud, bytes);
+}
+
+static void hook_release(void *ud, void *ptr) {
+    weft_engine *e = ud;
+    e->hooks.release(e->hooks.ud, ptr);
+}
+
+static weft_status check_options(weft_engine *e, const weft_engine_options *o) {
+    if (o->size != sizeof *o)
+        return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG, "weft_engine_options.size is %zu, this library has %zu",
+                         o->size, sizeof *o);
+    if (!o->config || !o->model.meta || (!o->train && !o->test))
+        return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG, "config, model and rows are needed to open an engine");
+    if (o->train && !o->partition)
+        return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG, "training rows need a partition");
+    if (o->train && o->test && o->train->num_labels != o->test->num_labels)
+        return WEFT_FAIL(&e->ctx.err, WEFT_E_DATA, "training rows have %d labels, test rows %d",
+                         o->train->num_labels, o->test->num_labels);
+    return WEFT_OK;
+}
+
+/* Host arrays of a training engine. */
+static weft_status take_host_arrays(weft_engine *e) {
+    const weft_partition *part = e->partition;
+    int64_t largest = 0, max_steps = 1;
+    for (int32_t c = 0; c < part->n_clients; c++) {
+        int64_t n = part->offset[c + 1] - part->offset[c], steps = we_visit_steps(e->cfg, n);
+        largest = n > largest ? n : largest;
+        max_steps = steps > max_steps ? steps : max_steps;
+    }
+    if (e->cfg->fl_clients_per_round > part->n_clients)
+        return WEFT_FAIL(&e->ctx.err, WEFT_E_CONFIG, "fl.clients_per_round is %lld, there are %d clients",
+                         (long long)e->cfg->fl_clients_per_round, part->n_clients);
+    e->cohort_size = (int32_t)e->cfg->fl_clients_per_round;
+    int64_t slots = e->cfg->engine_slots > 0 ? e->cfg->engine_slots : SLOTS_AUTO;
+    int32_t k = slots < e->cohort_size ? (int32_t)slots : e->cohort_size;
+    WEFT_TRY(we_slots_init(&e->slots, &e->ctx, k, max_steps));
+    void *p = NULL;
+    WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)e->cohort_size, sizeof *e->cohort, "cohort"));
+    e->cohort = p;
+    WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)e->cohort_size, sizeof *e->reports, "client reports"));
+    e->reports = p;
+    WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)k, sizeof *e->visits, "client visits"));
+    e->visits = p;
+    for (int32_t i = 0; i < k; i++) {
+        WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)largest, sizeof(int32_t), "row order"));
+        e->visits[i].order = p;
+    }
+    return WEFT_OK;
+}
+
+weft_status we_engine_describe(weft_engine *e, const weft_engine_options *o) {
+    const wk_hooks hooks = {.ud = e,
+                            .alloc = o->hooks.alloc ? hook_alloc : NULL,
+                            .release = o->hooks.alloc ? hook_release : NULL,
+                            .log = hook_log};
+    memset(e, 0, sizeof *e);
+    e->hooks = o->hooks;
+    wk_ctx_init(&e->ctx, &hooks);
+    WEFT_TRY(check_options(e, o));
+    e->cfg = o->config;
+    e->train = o->train, e->test = o->test, e->partition = o->partition;
+    int32_t labels = (o->train ? o->train : o->test)->num_labels;
+    WEFT_TRY(we_model_describe(&e->model, &e->ctx, o->config, &o->model, labels));
+    if (o->train) WEFT_TRY(take_host_arrays(e));
+    WEFT_TRY(we_plan_limits(e));
+    bool regression = !(o->train ? o->train : o->test)->label;
+    return we_pack_init(&e->pack, &e->ctx, e->limits, regression);
+}
+
+static weft_status place_server(weft_engine *e) {
+    we_server *s = &e->server;
+    int64_t p = e->model.lora.size;
+    WEFT_TRY(wk_arena_mat(&e->run, &s->x, "global adapter", WK_F32, 1, p));
+    if (e->slots.n == 0) return WEFT_OK;
+    we_strategy_kind kind = e->cfg->fl_strategy;
+    bool plain = kind == WE_STRATEGY_FEDAVG || kind == WE_STRATEGY_FEDPROX;
+    bool has_v = !plain && kind != WE_STRATEGY_FEDAVGM;
+    WEFT_TRY(wk_arena_vec(&e->run, &s->acc, "sum of updates", WK_F64, p));
+    WEFT_TRY(wk_arena_vec(&e->run, &s->norm, "update norms", WK_F64, e->slots.n));
+    if (!plain) WEFT_TRY(wk_arena_vec(&e->run, &s->m, "server momentum", WK_F64, p));
+    if (has_v) WEFT_TRY(wk_arena_vec(&e->run, &s->v, "server second moment", WK_F64, p));
+    return WEFT_OK;
+}
+
+weft_status we_engine_place(weft_engine *e) {
+    bool train = e->slots.n > 0;
+    WEFT_TRY(we_model_place(&e->model, &e->base));
+    WEFT_TRY(place_server(e));
+    if (train) WEFT_TRY(we_slots_place(&e->slots, e->cfg, &e->run, e->model.lora.size));
+    WEFT_TRY(we_batch_place(&e->batch, &e->step, e->limits));
+    we_acts_fini(&e->acts);
+    return we_acts_place(&e->acts, &e->model, &e->step, e->limits, train);
+}
+
+static weft_status take_memory(weft_engine *e) {
+    wk_arena_open_measure(&e->base, e->dev, "base");
+    wk_arena_open_measure(&e->run, e->dev, "run");
+    wk_arena_open_measure(&e->step, e->dev, "step");
+    WEFT_TRY(we_engine_place(e));
+    size_t base = e->base.peak, run = e->run.peak, step = e->step.peak;
+    WEFT_TRY(wk_arena_open(&e->base, e->dev, "base", base));
+    WEFT_TRY(wk_arena_open(&e->run, e->dev, "run", run));
+    WEFT_TRY(wk_arena_open(&e->step, e->dev, "step", step));
+    return we_engine_place(e);
+}
+
+static weft_status fill_tensor(wk_dev *dev, wk_tensor t, double value) {
+    wk_fill_args a = {.y = t, .value = value};
+    return wk_given(t) ? wk_fill(dev, &a) : WEFT_OK;
+}
+
+/* Weights into the base, the first global adapter into x, the server's moments to their start. */
+static weft_status load(weft_engine *e, const weft_model_source *source) {
+    const we_lora *lora = &e->model.lora;
+    void *flat = NULL;
+    WEFT_TRY(wk_host_alloc(&e->ctx, &flat, (size_t)lora->size, sizeof(float), "global adapter"));
+    we_lora_init(&e->model, e->cfg->run_seed, flat);
+    weft_status st = we_model_load(&e->model, source, e->cfg->run_seed, flat);
+    if (st == WEFT_OK) st = wk_upload(e->dev, e->server.x, flat);
+    wk_host_free(&e->ctx, flat);
+    WEFT_TRY(st);
+    WEFT_TRY(fill_tensor(e->dev, e->server.m, 0));
+    WEFT_TRY(fill_tensor(e->dev, e->server.v, e->cfg->server_initial_v));
+    WEFT_TRY(fill_tensor(e->dev, e->slots.w, 0));
+    return fill_tensor(e->dev, e->slots.g, 0);
+}
+
+void we_engine_fini(weft_engine *e) {
+    wk_arena_close(&e->step);
+    wk_arena_close(&e->run);
+    wk_arena_close(&e->base);
+    we_acts_fini(&e->acts);
+    we_pack_fini(&e->pack);
+    for (int32_t i = 0; e->visits && i < e->slots.n; i++) wk_host_free(&e->ctx, e->visits[i].order);
+    wk_host_free(&e->ctx, e->visits);
+    wk_host_free(&e->ctx, e->reports);
+    wk_host_free(&e->ctx, e->cohort);
+    we_slots_fini(&e->slots);
+    we_model_fini(&e->model);
+    wk_dev_close(e->dev);
+}
+
+weft_status weft_engine_open(weft_engine **out, const weft_engine_options *options, weft_error *err) {
+    wk_ctx ctx; /* for the engine itself; later failures are in its own */
+    const wk_hooks hooks = {.ud = options->hooks.ud,
+                            .alloc = options->hooks.alloc,
+                            .release = options->hooks.release};
+    wk_ctx_init(&ctx, &hooks);
+    void *memory = NULL;
+    weft_status st = wk_host_alloc(&ctx, &memory, 1, sizeof(weft_engine), "engine");
+    if (st != WEFT_OK) {
+        if (err) *err = ctx.err;
+        return st;
+    }
+    weft_engine *e = memory;
+    WEFT_TRY_GOTO(st, we_engine_describe(e, options), out);
+    static const char *const backends[] = {"cpu", "cpu", "ref"}; /* auto, cpu, ref */
+    wk_dev_options device = {.backend = backends[e->cfg->run_device],
+                             .threads = (int)e->cfg->run_threads};
+    WEFT_TRY_GOTO(st, wk_dev_open(&e->dev, &e->ctx, &device), out);
+    WEFT_TRY_GOTO(st, take_memory(e), out);
+    WEFT_TRY_GOTO(st, load(e, &options->model), out);
+    *out = e;
+out:
+    if (st != WEFT_OK) {
+        if (err) *err = e->ctx.err;
+        weft_engine_close(e);
+    }
+    return st;
+}
+
+void weft_engine_close(weft_engine *e) {
+    if (!e) return;
+    wk_hooks hooks = {.ud = e->hooks.ud, .alloc = e->hooks.alloc, .release = e->hooks.release};
+    wk_ctx ctx;
+    we_engine_fini(e);
+    wk_ctx_init(&ctx, &hooks);
+    wk_host_free(&ctx, e);
+}

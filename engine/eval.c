@@ -1,0 +1,86 @@
+/* Forward passes over many rows, and the scores of what comes out. Rows are packed in their order, up to
+ * the pack's limits; a row's outputs do not depend on the packing. */
+#include "engine/engine.h"
+#include "engine/metrics.h"
+#include "kernels/dev.h"
+
+#include <string.h>
+
+weft_status we_tick(weft_engine *e, weft_phase phase, int64_t done, int64_t total) {
+    if (!e->hooks.tick || e->hooks.tick(e->hooks.ud, phase, done, total)) return WEFT_OK;
+    return WEFT_FAIL(&e->ctx.err, WEFT_E_STOPPED, "stopped on request");
+}
+
+static weft_status forward_pack(weft_engine *e, const we_adapters *adapters) {
+    WEFT_TRY(we_batch_upload(&e->batch, &e->pack, e->dev));
+    we_pass pass = {.m = &e->model, .batch = &e->batch, .acts = &e->acts, .adapters = adapters};
+    WEFT_TRY(we_encoder_forward(&pass));
+    return adapters ? we_encoder_loss(&pass) : we_encoder_pool(&pass);
+}
+
+weft_status we_forward_rows(weft_engine *e, const weft_rows *data, const int32_t *rows, int64_t n,
+                            const we_adapters *adapters, weft_phase phase, we_take take, void *ud) {
+    we_pack *p = &e->pack;
+    for (int64_t i = 0; i < n;) {
+        int64_t first = i;
+        we_pack_clear(p);
+        we_pack_segment(p, 0, 0, 0, 0);
+        for (; i < n; i++) {
+            int64_t row = rows ? rows[i] : i;
+            int64_t tokens = data->offset[row + 1] - data->offset[row];
+            if (p->n_rows + 1 > p->limits.rows || p->n_tokens + tokens > p->limits.tokens) break;
+            we_pack_row(p, data, row, 1.0f, we_engine_positions(e));
+        }
+        WEFT_TRY(forward_pack(e, adapters));
+        WEFT_TRY(take(ud, e, first, i - first));
+        WEFT_TRY(we_tick(e, phase, i, n));
+    }
+    return WEFT_OK;
+}
+
+typedef struct collector {
+    const weft_eval_options *options;
+    float *outputs; /* (n, C) */
+} collector;
+
+static weft_status collect(void *ud, weft_engine *e, int64_t first, int64_t count) {
+    collector *c = ud;
+    int64_t classes = e->model.num_labels;
+    float *out = c->outputs + first * classes;
+    WEFT_TRY(wk_download(e->dev, out, e->acts.logits));
+    for (int64_t i = 0; c->options->output && i < count; i++) {
+        int64_t row = c->options->rows ? c->options->rows[first + i] : first + i;
+        c->options->output(c->options->ud, row, out + i * classes, e->model.num_labels);
+    }
+    return WEFT_OK;
+}
+
+weft_status we_score(weft_engine *e, const weft_rows *data, const int32_t *rows, int64_t n,
+                     const float *outputs, weft_metrics *out) {
+    return we_metrics_compute(&e->ctx, data, rows, n, outputs, e->model.num_labels, out);
+}
+
+weft_status weft_engine_eval(weft_engine *e, const weft_eval_options *options, weft_metrics *out,
+                             weft_error *err) {
+    const weft_rows *data = options->split == WEFT_SPLIT_TEST ? e->test : e->train;
+    weft_status st = WEFT_OK;
+    void *outputs = NULL;
+    if (!data) {
+        st = WEFT_FAIL(&e->ctx.err, WEFT_E_CONFIG, "there are no %s rows to evaluate on; set data.%s",
+                       options->split == WEFT_SPLIT_TEST ? "test" : "training",
+                       options->split == WEFT_SPLIT_TEST ? "test" : "train");
+        goto out;
+    }
+    int64_t n = options->rows ? options->n_rows : data->n_rows;
+    size_t count = (size_t)n * (size_t)e->model.num_labels;
+    WEFT_TRY_GOTO(st, wk_host_alloc(&e->ctx, &outputs, count, sizeof(float), "model outputs"), out);
+    collector c = {options, outputs};
+    we_adapters global = {.w = e->server.x};
+    WEFT_TRY_GOTO(
+        st, we_forward_rows(e, data, options->rows, n, &global, WEFT_PHASE_EVAL, collect, &c), out);
+    WEFT_TRY_GOTO(st, we_score(e, data, options->rows, n, outputs, out), out);
+out:
+    wk_host_free(&e->ctx, outputs);
+    if (st != WEFT_OK && err) *err = e->ctx.err;
+    return st;
+}

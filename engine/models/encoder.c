@@ -1,0 +1,154 @@
+#include "engine/models/encoder.h"
+
+#include "engine/models/head.h"
+#include "engine/models/linear.h"
+#include "kernels/dev.h"
+
+#include <math.h>
+
+static const wk_tensor none = {0};
+
+void we_watch(const we_pass *p, const char *name, int32_t layer, wk_tensor t) {
+    if (p->m->watch) p->m->watch(p->m->watch_ud, name, layer, t);
+}
+
+/* The layer's buffers, cut to the batch. */
+static we_layer_acts cut_layer(const we_layer_acts *full, int64_t t) {
+    we_layer_acts c = *full;
+    wk_tensor *const all[] = {&c.x, &c.qkv,   &c.o,     &c.lse,  &c.z1,   &c.mean1, &c.rstd1,
+                              &c.y1, &c.u,    &c.a,     &c.z2,   &c.mean2, &c.rstd2, &c.s[0],
+                              &c.s[1], &c.s[2], &c.s[3], &c.s[4], &c.s[5]};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (wk_given(*all[i])) all[i]->dim[0] = t;
+    return c;
+}
+
+static wk_attn_fwd_args attention(const we_pass *p, const we_layer_acts *c) {
+    int32_t d = p->m->hp.d, heads = p->m->hp.heads;
+    return (wk_attn_fwd_args){.o = c->o,
+                              .lse = c->lse,
+                              .q = wk_cols(c->qkv, 0, d),
+                              .k = wk_cols(c->qkv, d, d),
+                              .v = wk_cols(c->qkv, 2 * d, d),
+                              .seq_off = p->batch->seq_off,
+                              .heads = heads,
+                              .kv_heads = heads,
+                              .max_len = p->batch->max_len,
+                              .scale = (float)(1.0 / sqrt((double)(d / heads)))};
+}
+
+static weft_status norm_fwd(const we_pass *p, we_norm norm, wk_tensor y, wk_tensor x, wk_tensor z,
+                            wk_tensor mean, wk_tensor rstd) {
+    wk_layernorm_fwd_args a = {.y = y, .z = z, .mean = mean, .rstd = rstd, .x = x,
+                               .weight = norm.weight, .bias = norm.bias, .eps = p->m->hp.norm_eps};
+    return wk_layernorm_fwd(p->m->dev, &a);
+}
+
+static weft_status norm_bwd(const we_pass *p, we_norm norm, wk_tensor d, wk_tensor z, wk_tensor mean,
+                            wk_tensor rstd) {
+    wk_layernorm_bwd_args a = {
+        .dz = d, .dy = d, .z = z, .mean = mean, .rstd = rstd, .weight = norm.weight};
+    return wk_layernorm_bwd(p->m->dev, &a);
+}
+
+static weft_status embed(const we_pass *p, wk_tensor x) {
+    we_model *m = p->m;
+    const we_batch *b = p->batch;
+    wk_embed_fwd_args a = {.y = x, .tok = b->tok, .pos_id = b->pos, .word = m->word, .pos = m->pos};
+    if (wk_given(m->type)) a.type = m->type, a.type_id = b->type;
+    WEFT_TRY(wk_embed_fwd(m->dev, &a));
+    WEFT_TRY(norm_fwd(p, m->embed_norm, x, x, none, none, none));
+    we_watch(p, "embeddings", -1, x);
+    return WEFT_OK;
+}
+
+/* z1 = o W_o + b + x and so on: the residual rides in the linear, the norm reads one tensor. */
+static weft_status layer_fwd(const we_pass *p, int32_t l, wk_tensor y) {
+    we_model *m = p->m;
+    const we_layer *w = &m->layer[l];
+    we_layer_acts c = cut_layer(&p->acts->layer[l], p->batch->n_tokens);
+    const wk_segs *segs = &p->batch->token_segs;
+
+    WEFT_TRY(we_group_fwd(p, &w->qkv, segs, c.qkv, c.x, none, c.s));
+    wk_attn_fwd_args attn = attention(p, &c);
+    WEFT_TRY(wk_attn_fwd(m->dev, &attn));
+    WEFT_TRY(we_group_fwd(p, &w->o, segs, c.z1, c.o, c.x, &c.s[3]));
+    WEFT_TRY(norm_fwd(p, w->norm1, c.y1, c.z1, none, c.mean1, c.rstd1));
+
+    WEFT_TRY(we_group_fwd(p, &w->up, segs, c.u, c.y1, none, &c.s[4]));
+    wk_act_fwd_args act = {.y = c.a, .x = c.u, .act = m->hp.act};
+    WEFT_TRY(wk_act_fwd(m->dev, &act));
+    WEFT_TRY(we_group_fwd(p, &w->down, segs, c.z2, c.a, c.y1, &c.s[5]));
+    WEFT_TRY(norm_fwd(p, w->norm2, y, c.z2, none, c.mean2, c.rstd2));
+    we_watch(p, "layer", l, y);
+    return WEFT_OK;
+}
+
+weft_status we_encoder_forward(const we_pass *p) {
+    we_model *m = p->m;
+    we_acts *acts = p->acts;
+    int64_t t = p->batch->n_tokens;
+    acts->h.dim[0] = t;
+    WEFT_TRY(embed(p, wk_rows(acts->layer[0].x, 0, t)));
+    for (int32_t l = 0; l < m->hp.layers; l++) {
+        wk_tensor y = l + 1 < m->hp.layers ? wk_rows(acts->layer[l + 1].x, 0, t) : acts->h;
+        WEFT_TRY(layer_fwd(p, l, y));
+    }
+    return p->adapters ? we_head_forward(p) : WEFT_OK;
+}
+
+weft_status we_encoder_pool(const we_pass *p) {
+    p->acts->pooled.dim[0] = p->batch->n_rows;
+    wk_mean_pool_args a = {
+        .y = p->acts->pooled, .x = p->acts->h, .seq_off = p->batch->seq_off};
+    return wk_mean_pool(p->m->dev, &a);
+}
+
+/* dh holds the gradient of the layer's output and is turned, in place, into that of its input. In the lowest
+ * adapted layer nothing below wants it, and query, key and value give no dx. */
+static weft_status layer_bwd(const we_pass *p, int32_t l, wk_tensor dh) {
+    we_model *m = p->m;
+    const we_layer *w = &m->layer[l];
+    we_layer_acts c = cut_layer(&p->acts->layer[l], p->batch->n_tokens);
+    const wk_segs *segs = &p->batch->token_segs;
+    int64_t t = p->batch->n_tokens, d = m->hp.d;
+    wk_tensor du = wk_mat(p->acts->dwide.data, WK_F32, t, m->hp.ffn);
+    wk_tensor dqkv = wk_mat(p->acts->dwide.data, WK_F32, t, 3 * d);
+    wk_tensor d_o = wk_rows(p->acts->dt, 0, t);
+
+    WEFT_TRY(norm_bwd(p, w->norm2, dh, c.z2, c.mean2, c.rstd2));
+    WEFT_TRY(we_group_bwd(p, &w->down, segs, du, dh, c.a, &c.s[5], false));
+    wk_act_bwd_args act = {.dx = du, .dy = du, .x = c.u, .act = m->hp.act};
+    WEFT_TRY(wk_act_bwd(m->dev, &act));
+    WEFT_TRY(we_group_bwd(p, &w->up, segs, dh, du, c.y1, &c.s[4], true));
+
+    WEFT_TRY(norm_bwd(p, w->norm1, dh, c.z1, c.mean1, c.rstd1));
+    WEFT_TRY(we_group_bwd(p, &w->o, segs, d_o, dh, c.o, &c.s[3], false));
+    wk_attn_fwd_args f = attention(p, &c);
+    wk_attn_bwd_args attn = {.dq = wk_cols(dqkv, 0, d),
+                             .dk = wk_cols(dqkv, d, d),
+                             .dv = wk_cols(dqkv, 2 * d, d),
+                             .d_o = d_o,
+                             .q = f.q,
+                             .k = f.k,
+                             .v = f.v,
+                             .o = c.o,
+                             .lse = c.lse,
+                             .seq_off = f.seq_off,
+                             .heads = f.heads,
+                             .kv_heads = f.kv_heads,
+                             .max_len = f.max_len,
+                             .scale = f.scale};
+    WEFT_TRY(wk_attn_bwd(m->dev, &attn));
+    return we_group_bwd(p, &w->qkv, segs, l > m->lowest ? dh : none, dqkv, c.x, c.s, true);
+}
+
+weft_status we_encoder_backward(const we_pass *p) {
+    we_model *m = p->m;
+    bool into_layers = m->lowest < m->hp.layers;
+    wk_tensor dh = none;
+    if (into_layers) dh = wk_rows(p->acts->dh, 0, p->batch->n_tokens);
+    WEFT_TRY(we_head_backward(p, dh));
+    for (int32_t l = m->hp.layers; into_layers && l-- > m->lowest;) WEFT_TRY(layer_bwd(p, l, dh));
+    return WEFT_OK;
+}

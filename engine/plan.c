@@ -1,0 +1,101 @@
+/* What a run would take: the real opening and the real first round, on the dry backend. Ops only count
+ * FLOPs there, arenas only count bytes, so a plan takes milliseconds and cannot disagree with the code. */
+#include "engine/engine.h"
+#include "kernels/dev.h"
+
+#include <string.h>
+
+static void add_item(weft_plan *plan, const char *name, uint64_t bytes) {
+    if (bytes == 0 || plan->n_items == WEFT_PLAN_ITEMS) return;
+    plan->item[plan->n_items++] = (weft_plan_item){name, bytes};
+    plan->bytes_total += bytes;
+}
+
+static uint64_t tensor_bytes(wk_tensor t) {
+    return (uint64_t)wk_numel(t) * wk_dtype_size(t.dtype);
+}
+
+static uint64_t rows_bytes(const weft_rows *rows) {
+    if (!rows) return 0;
+    uint64_t n = (uint64_t)rows->n_rows, tokens = (uint64_t)rows->offset[rows->n_rows];
+    return tokens * (4u + (rows->type ? 1u : 0u)) + n * (8u + 4u + (rows->client ? 4u : 0u));
+}
+
+/* The items partition what the arenas hold, so the total is exact. */
+static void list_items(weft_plan *plan, const weft_engine *e) {
+    uint64_t weights = (uint64_t)e->model.base_parameters * sizeof(float);
+    uint64_t slots = tensor_bytes(e->slots.w) + tensor_bytes(e->slots.g);
+    uint64_t moments = tensor_bytes(e->slots.m) + tensor_bytes(e->slots.v);
+    uint64_t batch = 4u * ((uint64_t)e->limits.tokens * 3u + (uint64_t)e->limits.rows * 5u);
+    uint64_t host = we_pack_host_bytes(e->limits) +
+                    (uint64_t)e->slots.history * (uint64_t)e->slots.n * sizeof(double);
+    add_item(plan, "base weights", weights);
+    add_item(plan, "base weights, prepared for the backend", e->base.peak - weights);
+    add_item(plan, "global adapter and server state", e->run.peak - slots - moments);
+    add_item(plan, "client adapters and gradients", slots);
+    add_item(plan, "client optimizer state", moments);
+    add_item(plan, "activations and their gradients", e->step.peak - batch);
+    add_item(plan, "batch", batch);
+    add_item(plan, "host: pack and losses", host);
+    add_item(plan, "host: tokenised rows", rows_bytes(e->train) + rows_bytes(e->test));
+    if (e->partition)
+        add_item(plan, "host: partition",
+                 (uint64_t)e->partition->offset[e->partition->n_clients] * 4u +
+                     (uint64_t)e->partition->n_clients * 8u);
+}
+
+static weft_status dry_run(weft_plan *plan, weft_engine *e) {
+    wk_dev *target = NULL;
+    wk_dev_options real = {.backend = e->cfg->run_device == WE_DEVICE_REF ? "ref" : "cpu",
+                           .threads = (int)e->cfg->run_threads};
+    wk_dev_options dry = {.backend = "dry", .threads = 1};
+    weft_status st = wk_dev_open(&e->dev, &e->ctx, &dry);
+    if (st == WEFT_OK) st = wk_dev_open(&target, &e->ctx, &real);
+    if (st != WEFT_OK) goto out;
+    wk_dev_dry_plan_for(e->dev, target);
+    wk_arena_open_measure(&e->base, e->dev, "base");
+    wk_arena_open_measure(&e->run, e->dev, "run");
+    wk_arena_open_measure(&e->step, e->dev, "step");
+    WEFT_TRY_GOTO(st, we_engine_place(e), out);
+    list_items(plan, e);
+    if (e->slots.n > 0) {
+        weft_round_report r = {0};
+        WEFT_TRY_GOTO(st, weft_engine_round(e, &r, NULL), out);
+        plan->tokens = (double)r.tokens;
+        plan->examples = (double)r.examples;
+        plan->steps = (double)r.steps;
+        plan->packs = (double)r.packs;
+        plan->flops = e->dev->count.flops;
+        plan->wire_down = (double)r.wire.down;
+        plan->wire_up = (double)r.wire.up;
+    }
+out:
+    if (e->dev) wk_dev_dry_plan_for(e->dev, NULL);
+    wk_dev_close(target);
+    return st;
+}
+
+weft_status weft_plan_build(weft_plan *out, const weft_engine_options *options, weft_error *err) {
+    wk_ctx ctx;
+    wk_ctx_init(&ctx, NULL);
+    void *memory = NULL;
+    weft_status st = wk_host_alloc(&ctx, &memory, 1, sizeof(weft_engine), "plan");
+    if (st != WEFT_OK) {
+        if (err) *err = ctx.err;
+        return st;
+    }
+    weft_engine *e = memory;
+    weft_plan plan = {0};
+    WEFT_TRY_GOTO(st, we_engine_describe(e, options), out);
+    plan.base_parameters = e->model.base_parameters;
+    plan.adapter_numel = e->model.lora.numel;
+    plan.slots = e->slots.n;
+    plan.pack_tokens = e->limits.tokens;
+    WEFT_TRY_GOTO(st, dry_run(&plan, e), out);
+    *out = plan;
+out:
+    if (st != WEFT_OK && err) *err = e->ctx.err;
+    we_engine_fini(e);
+    wk_host_free(&ctx, e);
+    return st;
+}

@@ -1,0 +1,105 @@
+/* The frozen linears of the cpu backend: chooses between our own GEMM and oneDNN, packs weights for
+ * the one chosen, and falls back to the reference where a weight was not packed. */
+#include "kernels/cpu/cpu.h"
+
+#include <stdio.h>
+
+weft_status cpu_gemm_select(wk_dev *dev, cpu_gemm_kind kind) {
+    cpu_impl *impl = dev->impl;
+    cpu_gemm_close(dev);
+    if (kind != CPU_GEMM_OWN) {
+        const weft_status st = cpu_dnnl_open(dev, &impl->dnnl);
+        if (st == WEFT_E_UNSUPPORTED && kind == CPU_GEMM_AUTO)
+            impl->dnnl = NULL;
+        else if (st != WEFT_OK)
+            return st;
+        /* Without kernels for blocked weights (AVX2) oneDNN packs B anew in every call and is
+         * slower. */
+        if (kind == CPU_GEMM_AUTO && impl->dnnl && !cpu_dnnl_prepacks(impl->dnnl))
+            cpu_gemm_close(dev);
+    }
+    if (impl->dnnl)
+        (void)snprintf(dev->note, sizeof dev->note, "instruction set %s, GEMM oneDNN %s",
+                       impl->own->isa, cpu_dnnl_name(impl->dnnl));
+    else
+        (void)snprintf(dev->note, sizeof dev->note, "instruction set %s, GEMM own", impl->own->isa);
+    return WEFT_OK;
+}
+
+void cpu_gemm_close(wk_dev *dev) {
+    cpu_impl *impl = dev->impl;
+    cpu_dnnl_close(dev, impl->dnnl);
+    impl->dnnl = NULL;
+}
+
+/* Forward: in (M, d) times the transpose of w (o, d). Gradient: in (M, o) times w. */
+static size_t weight_pack_bytes(wk_dev *dev, int64_t o, int64_t d, bool dx) {
+    cpu_impl *impl = dev->impl;
+    const int64_t n = dx ? d : o, k = dx ? o : d;
+    if (!impl->dnnl) return impl->own->bytes(n, k);
+    const void *plan;
+    if (cpu_dnnl_plan(dev, impl->dnnl, n, k, &plan) != WEFT_OK)
+        return 0; /* weight_pack reports it */
+    return cpu_dnnl_bytes(plan);
+}
+
+static weft_status pack(wk_dev *dev, wk_tensor w, wk_tensor packed, bool dx) {
+    cpu_impl *impl = dev->impl;
+    if (!impl->dnnl) {
+        impl->own->pack(dev, packed.data, w, !dx);
+        return WEFT_OK;
+    }
+    const int64_t n = w.dim[dx ? 1 : 0], k = w.dim[dx ? 0 : 1];
+    const void *plan;
+    WEFT_TRY(cpu_dnnl_plan(dev, impl->dnnl, n, k, &plan));
+    return cpu_dnnl_pack(dev, impl->dnnl, plan, packed.data, w, !dx);
+}
+
+static weft_status weight_pack(wk_dev *dev, const wk_weight_pack_args *a) {
+    wk_weight *w = a->weight;
+    w->impl = NULL;
+    if (wk_given(w->fwd)) WEFT_TRY(pack(dev, w->w, w->fwd, false));
+    if (wk_given(w->dx)) WEFT_TRY(pack(dev, w->w, w->dx, true));
+    return WEFT_OK;
+}
+
+static weft_status run(wk_dev *dev, cpu_gemm_call *call) {
+    cpu_impl *impl = dev->impl;
+    if (call->in.dim[0] == 0) return WEFT_OK;
+    if (!impl->dnnl) {
+        impl->own->run(dev, call);
+        return WEFT_OK;
+    }
+    WEFT_TRY(cpu_dnnl_plan(dev, impl->dnnl, call->n, call->k, &call->plan)); /* found, never made */
+    return cpu_dnnl_run(dev, impl->dnnl, call);
+}
+
+static weft_status linear_fwd(wk_dev *dev, const wk_linear_fwd_args *a) {
+    if (!wk_given(a->w->fwd)) return ref_linear_fwd(dev, a);
+    cpu_gemm_call call = {.out = a->y,
+                          .in = a->x,
+                          .bias = a->bias,
+                          .residual = a->residual,
+                          .packed = a->w->fwd.data,
+                          .n = a->w->o,
+                          .k = a->w->d};
+    return run(dev, &call);
+}
+
+static weft_status linear_dx(wk_dev *dev, const wk_linear_dx_args *a) {
+    if (!wk_given(a->w->dx)) return ref_linear_dx(dev, a);
+    cpu_gemm_call call = {.out = a->dx,
+                          .in = a->dy,
+                          .packed = a->w->dx.data,
+                          .n = a->w->d,
+                          .k = a->w->o,
+                          .accumulate = a->accumulate};
+    return run(dev, &call);
+}
+
+void cpu_gemm_fill(wk_ops *table) {
+    table->weight_pack_bytes = weight_pack_bytes;
+    table->weight_pack = weight_pack;
+    table->linear_fwd = linear_fwd;
+    table->linear_dx = linear_dx;
+}

@@ -1,0 +1,110 @@
+/* What every vec_*.c shares: lanes of the instruction set that the file is compiled for, and the
+ * list of what it exports.
+ *
+ * CMake compiles each vec_*.c once per instruction set with WK_ISA = base, v3 (AVX2, FMA) or v4
+ * (AVX-512); WK_VEC(name) gives a non-static symbol its suffix. dev_cpu.c picks one set when the
+ * device opens. The number of lanes is fixed per set, and every sum has one order: bits depend on
+ * the instruction set, never on threads or on the place of a row. */
+#ifndef CPU_VEC_H
+#define CPU_VEC_H
+
+#include "kernels/cpu/cpu.h"
+
+#define WK_PASTE_(a, b) a##_##b
+#define WK_PASTE(a, b)  WK_PASTE_(a, b)
+#define WK_VEC(name)    WK_PASTE(name, WK_ISA)
+
+#if defined(__AVX512F__)
+#    define VL 16
+#elif defined(__AVX__)
+#    define VL 8
+#else
+#    define VL 4
+#endif
+
+#define VEC_INLINE static inline __attribute__((always_inline))
+
+typedef float vf __attribute__((vector_size(4 * VL)));
+typedef int32_t vi __attribute__((vector_size(4 * VL)));
+typedef float vf_unaligned __attribute__((vector_size(4 * VL), aligned(4), may_alias));
+
+VEC_INLINE vf vf_set(float s) {
+    return s - (vf){0}; /* minus keeps -0 */
+}
+
+VEC_INLINE vf vf_load(const float *p) {
+    return *(const vf_unaligned *)p;
+}
+
+VEC_INLINE void vf_store(float *p, vf v) {
+    *(vf_unaligned *)p = v;
+}
+
+/* The first n < VL lanes; the others read as `pad`. */
+VEC_INLINE vf vf_load_part(const float *p, int64_t n, float pad) {
+    float lane[VL];
+    for (int i = 0; i < VL; i++) lane[i] = i < n ? p[i] : pad;
+    return vf_load(lane);
+}
+
+VEC_INLINE void vf_store_part(float *p, vf v, int64_t n) {
+    float lane[VL];
+    vf_store(lane, v);
+    for (int64_t i = 0; i < n; i++) p[i] = lane[i];
+}
+
+/* Elements [j, j + VL) of a row of d; beyond its end they read as zero and are not written. */
+VEC_INLINE vf vf_at(const float *p, int64_t j, int64_t d) {
+    return d - j >= VL ? vf_load(p + j) : vf_load_part(p + j, d - j, 0.0f);
+}
+
+VEC_INLINE void vf_put(float *p, int64_t j, int64_t d, vf v) {
+    if (d - j >= VL)
+        vf_store(p + j, v);
+    else
+        vf_store_part(p + j, v, d - j);
+}
+
+/* Lanes of a where the mask is set, of b elsewhere. */
+VEC_INLINE vf vf_select(vi mask, vf a, vf b) {
+    return (vf)(((vi)a & mask) | ((vi)b & ~mask));
+}
+
+/* b where a is NaN. */
+VEC_INLINE vf vf_max(vf a, vf b) {
+    return vf_select(a > b, a, b);
+}
+
+VEC_INLINE vf vf_abs(vf a) {
+    return (vf)((vi)a & 0x7fffffff);
+}
+
+/* Sum of the lanes, by halves. */
+VEC_INLINE float vf_sum(vf v) {
+    float lane[VL];
+    vf_store(lane, v);
+    for (int half = VL / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) lane[i] += lane[i + half];
+    return lane[0];
+}
+
+VEC_INLINE float vf_max_lane(vf v) {
+    float lane[VL];
+    vf_store(lane, v);
+    for (int half = VL / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            lane[i] = lane[i] > lane[i + half] ? lane[i] : lane[i + half];
+    return lane[0];
+}
+
+/* One table per family; each overrides its slots of the op table. */
+#define CPU_VEC_FAMILIES(X)                                                                        \
+    X(move) X(dropout) X(lora) X(norm) X(act) X(attn) X(attn_bwd) X(loss) X(optim)
+#define X(family) void WK_VEC(cpu_fill_##family)(wk_ops * table);
+CPU_VEC_FAMILIES(X)
+#undef X
+
+void WK_VEC(cpu_fill_vec)(wk_ops *table);
+extern const cpu_gemm_kernels WK_VEC(cpu_gemm);
+
+#endif

@@ -1,0 +1,103 @@
+/* Opening and closing devices, by name or from a plugin's backend, and moving bytes to and from
+ * them. */
+#define _GNU_SOURCE /* sched_getaffinity */
+
+#include "kernels/dev.h"
+
+#include "kernels/arena.h"
+#include "kernels/backends.h"
+
+#include <sched.h>
+#include <string.h>
+#include <unistd.h>
+
+static const wk_backend *const built_in[] = {&wk_backend_ref, &wk_backend_cpu, &wk_backend_dry};
+
+/* Cores that this process may use; affinity first, since containers and batch systems set it. */
+static int usable_cores(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (int)online : 1;
+}
+
+static weft_status check_table(wk_dev *dev) {
+    const char *missing = dev->ops.weight_pack_bytes ? NULL : "weight_pack_bytes";
+#define X(op)                                                                                      \
+    if (!dev->ops.op) missing = #op;
+    WK_OPS(X)
+#undef X
+    if (!missing) return WEFT_OK;
+    return WEFT_FAIL(&dev->ctx->err, WEFT_E_UNSUPPORTED, "backend %s has no op %s",
+                     dev->backend->name, missing);
+}
+
+weft_status wk_dev_open_backend(wk_dev **out, wk_ctx *ctx, const wk_backend *backend, int threads) {
+    *out = NULL;
+    if (threads < 0)
+        return WEFT_FAIL(&ctx->err, WEFT_E_CONFIG,
+                         "threads is %d; give 0 (all cores) or a positive number", threads);
+    void *memory = NULL;
+    WEFT_TRY(wk_host_alloc(ctx, &memory, 1, sizeof(wk_dev), "device"));
+    wk_dev *dev = memory;
+    dev->ctx = ctx;
+    dev->backend = backend;
+    dev->threads = threads ? threads : usable_cores();
+    dev->next_fake = WK_ARENA_ALIGN;
+    backend->fill_ops(&dev->ops);
+    weft_status st = backend->open(dev);
+    if (st == WEFT_OK) {
+        st = check_table(dev);
+        if (st != WEFT_OK) backend->close(dev);
+    }
+    if (st != WEFT_OK) {
+        wk_host_free(ctx, dev);
+        return st;
+    }
+    *out = dev;
+    return WEFT_OK;
+}
+
+weft_status wk_dev_open(wk_dev **out, wk_ctx *ctx, const wk_dev_options *options) {
+    *out = NULL;
+    const char *name = options->backend ? options->backend : "";
+    for (size_t i = 0; i < sizeof built_in / sizeof *built_in; i++)
+        if (strcmp(name, built_in[i]->name) == 0)
+            return wk_dev_open_backend(out, ctx, built_in[i], options->threads);
+    return WEFT_FAIL(&ctx->err, WEFT_E_CONFIG, "unknown backend \"%s\"; known: ref, cpu, dry",
+                     name);
+}
+
+void wk_dev_close(wk_dev *dev) {
+    if (!dev) return;
+    dev->backend->close(dev);
+    wk_host_free(dev->ctx, dev);
+}
+
+uintptr_t wk_dev_fake(wk_dev *dev, size_t bytes) {
+    uintptr_t at = dev->next_fake;
+    /* One unit more than asked for, so that neighbours never touch. */
+    dev->next_fake += (bytes / WK_ARENA_ALIGN + 2) * WK_ARENA_ALIGN;
+    return at;
+}
+
+static weft_status check_contiguous(wk_dev *dev, const char *what, wk_tensor t) {
+    if (t.ndim == 0 || t.dim[0] <= 1 || t.ld == wk_row_numel(t)) return WEFT_OK;
+    return WEFT_FAIL(&dev->ctx->err, WEFT_E_SHAPE,
+                     "%s: rows are %lld apart but hold %lld elements; copy the view first", what,
+                     (long long)t.ld, (long long)wk_row_numel(t));
+}
+
+static size_t tensor_bytes(wk_tensor t) {
+    return (size_t)wk_numel(t) * wk_dtype_size(t.dtype);
+}
+
+weft_status wk_upload(wk_dev *dev, wk_tensor dst, const void *src) {
+    WEFT_TRY(check_contiguous(dev, "upload", dst));
+    return dev->backend->upload(dev, dst.data, src, tensor_bytes(dst));
+}
+
+weft_status wk_download(wk_dev *dev, void *dst, wk_tensor src) {
+    WEFT_TRY(check_contiguous(dev, "download", src));
+    return dev->backend->download(dev, dst, src.data, tensor_bytes(src));
+}

@@ -1,0 +1,195 @@
+/* Cases of the local optimizers and the server. The formulas follow ops.h, in double. */
+#include "tests/kernels/op_run.h"
+
+#include <math.h>
+
+#define FOR(i, n) for (int64_t i = 0; i < (n); i++)
+
+/* ---- slots: the second rests, the fourth is dead ---- */
+
+typedef struct slot_operands {
+    op_buf *step, *lr, *sqnorm, *dead;
+    wk_slot_state state;
+} slot_operands;
+
+static slot_operands declare_slots(op_run *r) {
+    const int32_t step[] = {1, 0, 7, 3, 1000}, dead[] = {0, 0, 0, 1, 0};
+    slot_operands q = {.step = op_ints(r, "step", step, r->s->k),
+                       .lr = op_in(r, "lr", r->s->k, 0),
+                       .sqnorm = op_typed(r, "sqnorm", WK_F64, r->s->k, 0),
+                       .dead = op_ints(r, "dead", dead, r->s->k)};
+    FOR (k, r->s->k) {
+        op_set(q.lr, k, 0, 0.01 * (double)(k + 1));
+        op_set(q.sqnorm, k, 0, 0.25 * (double)(k + 1));
+    }
+    q.state = (wk_slot_state){q.step->t, q.lr->t, q.sqnorm->t, q.dead->t};
+    return q;
+}
+
+static bool active(const slot_operands *q, int64_t k) {
+    return op_at(q->step, k, 0) > 0 && op_at(q->dead, k, 0) < 1;
+}
+
+static weft_status run_grad_norm(op_run *r) {
+    const op_shape *s = r->s;
+    op_buf *g = op_out(r, "g", s->k, s->d), *w = op_in(r, "w", s->k, s->d),
+           *anchor = op_in(r, "anchor", s->d, 0);
+    slot_operands q = declare_slots(r);
+    op_output(r, q.sqnorm);
+    op_output(r, q.dead);
+    if (s->full) op_set(g, 2, 1, (double)NAN), op_want(q.dead, 2, 0, 1);
+    FOR (k, s->k) {
+        if (!active(&q, k)) continue;
+        double sum = 0;
+        FOR (j, s->d) {
+            double value = op_at(g, k, j) + (double)s->p * (op_at(w, k, j) - op_at(anchor, j, 0));
+            if (s->p > 0) op_want(g, k, j, value);
+            double stored = (double)(float)value;
+            sum += stored * stored;
+        }
+        op_want(q.sqnorm, k, 0, sum);
+    }
+    WEFT_TRY(op_upload(r));
+    return wk_grad_norm(
+        r->dev, &(wk_grad_norm_args){
+                    .g = g->t, .w = w->t, .anchor = anchor->t, .slots = q.state, .prox_mu = s->p});
+}
+
+static double clip_factor(const slot_operands *q, int64_t k, double clip) {
+    return clip > 0 ? fmin(1, clip / (sqrt(op_at(q->sqnorm, k, 0)) + 1e-6)) : 1;
+}
+
+static weft_status run_adamw_step(op_run *r) {
+    const op_shape *s = r->s;
+    const double b1 = (double)0.9f, b2 = (double)0.999f, eps = (double)1e-8f, decay = (double)0.01f;
+    op_buf *w = op_out(r, "w", s->k, s->d), *g = op_in(r, "g", s->k, s->d),
+           *m = op_out(r, "m", s->k, s->d), *v = op_out(r, "v", s->k, s->d);
+    slot_operands q = declare_slots(r);
+    FOR (k, s->k)
+        FOR (j, s->d) {
+            op_set(v, k, j, fabs(op_at(v, k, j)));
+            if (!active(&q, k)) continue;
+            const double t = op_at(q.step, k, 0), lr = op_at(q.lr, k, 0);
+            const double grad = clip_factor(&q, k, (double)s->p) * op_at(g, k, j);
+            const double m1 = b1 * op_at(m, k, j) + (1 - b1) * grad;
+            const double v1 = b2 * op_at(v, k, j) + (1 - b2) * grad * grad;
+            const double mhat = m1 / (1 - pow(b1, t)), vhat = v1 / (1 - pow(b2, t));
+            op_want(m, k, j, m1);
+            op_want(v, k, j, v1);
+            op_want(w, k, j,
+                    op_at(w, k, j) - lr * decay * op_at(w, k, j) - lr * mhat / (sqrt(vhat) + eps));
+        }
+    WEFT_TRY(op_upload(r));
+    return wk_adamw_step(r->dev, &(wk_adamw_step_args){.w = w->t,
+                                                       .g = g->t,
+                                                       .m = m->t,
+                                                       .v = v->t,
+                                                       .slots = q.state,
+                                                       .beta1 = 0.9f,
+                                                       .beta2 = 0.999f,
+                                                       .eps = 1e-8f,
+                                                       .weight_decay = 0.01f,
+                                                       .clip = s->p});
+}
+
+/* p: momentum. full: Nesterov and clipping. */
+static weft_status run_sgd_step(op_run *r) {
+    const op_shape *s = r->s;
+    const double decay = (double)0.02f, clip = s->full ? (double)0.3f : 0, mu = (double)s->p;
+    op_buf *w = op_out(r, "w", s->k, s->d), *g = op_in(r, "g", s->k, s->d),
+           *m = op_out(r, "m", s->k, s->d);
+    slot_operands q = declare_slots(r);
+    FOR (k, s->k)
+        FOR (j, s->d) {
+            if (!active(&q, k)) continue;
+            const double grad = clip_factor(&q, k, clip) * op_at(g, k, j) + decay * op_at(w, k, j);
+            const double buf = op_at(q.step, k, 0) > 1 ? mu * op_at(m, k, j) + grad : grad;
+            const double by = mu > 0 ? (s->full ? grad + mu * buf : buf) : grad;
+            if (mu > 0) op_want(m, k, j, buf);
+            op_want(w, k, j, op_at(w, k, j) - op_at(q.lr, k, 0) * by);
+        }
+    WEFT_TRY(op_upload(r));
+    wk_sgd_step_args a = {.w = w->t,
+                          .g = g->t,
+                          .slots = q.state,
+                          .momentum = s->p,
+                          .weight_decay = 0.02f,
+                          .clip = (float)clip,
+                          .nesterov = s->full};
+    if (mu > 0) a.m = m->t;
+    return wk_sgd_step(r->dev, &a);
+}
+
+/* ---- federation ---- */
+
+static weft_status run_update_add(op_run *r) {
+    const int64_t n = r->s->d;
+    op_buf *acc = op_output(r, op_typed(r, "acc", WK_F64, n, 0)), *w = op_in(r, "w", n, 0),
+           *anchor = op_in(r, "anchor", n, 0);
+    FOR (j, n) op_want(acc, j, 0, op_at(acc, j, 0) + 0.3 * (op_at(w, j, 0) - op_at(anchor, j, 0)));
+    WEFT_TRY(op_upload(r));
+    return wk_update_add(r->dev, &(wk_update_add_args){
+                                     .acc = acc->t, .w = w->t, .anchor = anchor->t, .weight = 0.3});
+}
+
+/* full: bias correction and weight decay, at step 3. */
+static weft_status run_server_step(op_run *r) {
+    const op_shape *s = r->s;
+    const double lr = 0.05, b1 = 0.9, b2 = 0.99, tau = 1e-3, decay = s->full ? 0.1 : 0;
+    op_buf *x = op_out(r, "x", s->d, 0), *delta = op_typed(r, "delta", WK_F64, s->d, 0),
+           *m = op_output(r, op_typed(r, "m", WK_F64, s->d, 0)),
+           *v = op_output(r, op_typed(r, "v", WK_F64, s->d, 0));
+    const int kind = s->kind;
+    const bool adaptive = kind >= WK_SERVER_ADAGRAD, correct = s->full && kind != WK_SERVER_ADAGRAD;
+    FOR (j, s->d) {
+        op_set(v, j, 0, fabs(op_at(v, j, 0)));
+        const double d = op_at(delta, j, 0), d2 = d * d, v0 = op_at(v, j, 0);
+        double m1 = b1 * op_at(m, j, 0) + (kind == WK_SERVER_AVGM ? 1 : 1 - b1) * d, v1 = v0 + d2;
+        if (kind == WK_SERVER_ADAM) v1 = b2 * v0 + (1 - b2) * d2;
+        if (kind == WK_SERVER_YOGI) v1 = v0 - (1 - b2) * copysign(d2, v0 - d2);
+        if (kind != WK_SERVER_AVG) op_want(m, j, 0, m1);
+        if (adaptive) op_want(v, j, 0, v1);
+        double move = kind == WK_SERVER_AVG ? d : m1;
+        if (correct) move /= 1 - pow(b1, 3), v1 /= 1 - pow(b2, 3);
+        if (adaptive) move = move / (sqrt(v1) + tau) - decay * op_at(x, j, 0);
+        op_want(x, j, 0, op_at(x, j, 0) + lr * move);
+    }
+    WEFT_TRY(op_upload(r));
+    wk_server_step_args a = {.x = x->t,
+                             .delta = delta->t,
+                             .kind = (wk_server_kind)kind,
+                             .step = 3,
+                             .lr = lr,
+                             .beta1 = b1,
+                             .beta2 = b2,
+                             .tau = tau,
+                             .weight_decay = decay,
+                             .bias_correction = s->full};
+    if (kind != WK_SERVER_AVG) a.m = m->t;
+    if (adaptive) a.v = v->t;
+    return wk_server_step(r->dev, &a);
+}
+
+/* clang-format off */
+const op_case op_cases_train[] = {
+    {"grad_norm", "plain", run_grad_norm, {.k = 5, .d = 1031, .pad = 3}},
+    {"grad_norm", "proximal", run_grad_norm, {.k = 5, .d = 129, .p = 0.1f}},
+    {"grad_norm", "long", run_grad_norm, {.k = 3, .d = 40000}},
+    {"grad_norm", "not finite", run_grad_norm, {.k = 5, .d = 40, .full = true}},
+    {"adamw_step", "plain", run_adamw_step, {.k = 5, .d = 203}},
+    {"adamw_step", "clipped, strided", run_adamw_step, {.k = 5, .d = 64, .pad = 5, .p = 0.7f}},
+    {"sgd_step", "plain", run_sgd_step, {.k = 5, .d = 203, .pad = 1}},
+    {"sgd_step", "clipped", run_sgd_step, {.k = 5, .d = 64, .full = true}},
+    {"sgd_step", "momentum", run_sgd_step, {.k = 5, .d = 203, .p = 0.9f}},
+    {"sgd_step", "nesterov, clipped", run_sgd_step, {.k = 5, .d = 77, .pad = 3, .p = 0.9f, .full = true}},
+    {"update_add", "odd", run_update_add, {.d = 1001}},
+    {"server_step", "avg", run_server_step, {.d = 301, .kind = WK_SERVER_AVG}},
+    {"server_step", "avgm", run_server_step, {.d = 301, .kind = WK_SERVER_AVGM}},
+    {"server_step", "adagrad", run_server_step, {.d = 301, .kind = WK_SERVER_ADAGRAD}},
+    {"server_step", "adagrad, decay", run_server_step, {.d = 301, .kind = WK_SERVER_ADAGRAD, .full = true}},
+    {"server_step", "adam", run_server_step, {.d = 301, .kind = WK_SERVER_ADAM}},
+    {"server_step", "adam, corrected, decay", run_server_step, {.d = 301, .kind = WK_SERVER_ADAM, .full = true}},
+    {"server_step", "yogi", run_server_step, {.d = 301, .kind = WK_SERVER_YOGI}},
+    {"server_step", "yogi, corrected, decay", run_server_step, {.d = 301, .kind = WK_SERVER_YOGI, .full = true}},
+    {0},
+};
