@@ -9,9 +9,10 @@
 #include "host/tokenizer.h"
 
 typedef struct wh_dataset {
-    weft_rows rows;    /* views of the buffers below */
-    int64_t n_skipped; /* malformed rows, data.on_bad_row=skip */
-    int64_t n_cut;     /* rows that reached data.max_length */
+    weft_rows rows;          /* views of the buffers below */
+    int64_t n_skipped;       /* malformed rows, data.on_bad_row=skip */
+    char first_skipped[256]; /* what was wrong with the first of them */
+    int64_t n_full;          /* rows as long as data.max_length: cut, or just fitting */
     int64_t *offset;
     int32_t *token;
     uint8_t *type; /* NULL when all are 0 */

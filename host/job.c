@@ -26,13 +26,30 @@ static weft_status open_model(wh_job *job, bool weights, weft_error *err) {
 static void describe_rows(wh_job *job, const char *key, const wh_dataset *data) {
     char tokens[32];
     double n = (double)data->rows.offset[data->rows.n_rows];
-    wh_log_info(&job->log, "%s: %" PRId64 " rows, %s tokens, %" PRId64 " cut at %" PRId64,
+    wh_log_info(&job->log,
+                "%s: %" PRId64 " rows, %s tokens; %" PRId64 " rows reach the limit of %" PRId64,
                 weft_config_text(job->config, key), data->rows.n_rows,
-                wh_units_count(tokens, sizeof tokens, n), data->n_cut,
+                wh_units_count(tokens, sizeof tokens, n), data->n_full,
                 weft_config_int(job->config, "data.max_length"));
     if (data->n_skipped > 0) {
-        wh_log_warn(&job->log, "%s: skipped %" PRId64 " malformed rows",
-                    weft_config_text(job->config, key), data->n_skipped);
+        wh_log_warn(&job->log, "%s: skipped %" PRId64 " malformed rows, the first: %s",
+                    weft_config_text(job->config, key), data->n_skipped, data->first_skipped);
+    }
+}
+
+static void tell_labels(wh_job *job) {
+    if (!job->labels) return;
+    char text[200] = "";
+    size_t used = 0;
+    for (int32_t i = 0; i < wh_labels_count(job->labels) && used < sizeof text; i++) {
+        int n = snprintf(text + used, sizeof text - used, "%s%s", i > 0 ? ", " : "",
+                         wh_labels_name(job->labels, i));
+        if (n > 0) used += (size_t)n;
+    }
+    wh_log_info(&job->log, "classes: %d (%s%s)", wh_labels_count(job->labels), text,
+                used >= sizeof text ? " ..." : "");
+    if (wh_labels_note(job->labels)[0]) {
+        wh_log_warn(&job->log, "%s", wh_labels_note(job->labels));
     }
 }
 
@@ -59,6 +76,7 @@ static weft_status open_rows(wh_job *job, unsigned needs, weft_error *err) {
                                  &job->labels, threads, err));
         job->has_train = true;
         describe_rows(job, "data.train", &job->train);
+        tell_labels(job);
     }
     if (!want_test) return WEFT_OK;
     WEFT_TRY(wh_dataset_load(&job->test, job->config, WEFT_SPLIT_TEST, job->tokenizer, &job->labels,
@@ -116,7 +134,7 @@ void wh_job_close(wh_job *job) {
     }
     wh_dataset_free(&job->train);
     wh_dataset_free(&job->test);
-    wh_labels_close(job->labels);
+    wh_labels_free(job->labels);
     wh_tokenizer_close(job->tokenizer);
     wh_model_folder_close(job->model);
     weft_config_free(job->config);
@@ -128,12 +146,27 @@ void wh_job_close(wh_job *job) {
 
 /* ---- for the engine ---- */
 
+/* Time to the end of the run, counting the share of the round that is done. */
+static void estimate(wh_job *job, weft_phase phase) {
+    wh_progress_state *s = &job->progress.state;
+    if (job->loop_started <= 0.0) return;
+    double part = phase != WEFT_PHASE_TRAIN ? 1.0
+                  : s->total > 0            ? (double)s->done / (double)s->total
+                                            : 0.0;
+    double rounds = (double)(s->round - 1) + part;
+    /* The first instants of a run say nothing about its length. */
+    if (rounds * 200.0 < (double)s->num_rounds && rounds < 0.5) return;
+    s->seconds_left =
+        wh_progress_left(wh_clock() - job->loop_started, rounds, (double)s->num_rounds);
+}
+
 static bool on_tick(void *ud, weft_phase phase, int64_t done, int64_t total) {
     wh_job *job = ud;
     static const char *const LABEL[] = {"training", "evaluating", "linear probe"};
     job->progress.state.label = LABEL[phase];
     job->progress.state.done = done;
     job->progress.state.total = total;
+    estimate(job, phase);
     wh_progress_tick(&job->progress);
     return wh_interrupt_signal() == 0;
 }

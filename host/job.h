@@ -27,6 +27,7 @@ typedef struct wh_job {
     bool partition_is_loaded; /* from partition.file: its owner frees it */
     wh_log log;
     wh_progress progress;
+    double loop_started; /* wh_clock() at the start of the rounds; 0: not in them */
 } wh_job;
 
 /* Read the configuration from `path` (NULL: none) and cli, then open what `needs` asks for. On
