@@ -54,10 +54,11 @@ static weft_status norm_bwd(const we_pass *p, we_norm norm, wk_tensor d, wk_tens
 static weft_status embed(const we_pass *p, wk_tensor x) {
     we_model *m = p->m;
     const we_batch *b = p->batch;
-    wk_embed_fwd_args a = {.y = x, .tok = b->tok, .pos_id = b->pos, .word = m->word, .pos = m->pos};
+    wk_tensor sum = p->acts->h; /* not needed before the last layer */
+    wk_embed_fwd_args a = {.y = sum, .tok = b->tok, .pos_id = b->pos, .word = m->word, .pos = m->pos};
     if (wk_given(m->type)) a.type = m->type, a.type_id = b->type;
     WEFT_TRY(wk_embed_fwd(m->dev, &a));
-    WEFT_TRY(norm_fwd(p, m->embed_norm, x, x, none, none, none));
+    WEFT_TRY(norm_fwd(p, m->embed_norm, x, sum, none, none, none));
     we_watch(p, "embeddings", -1, x);
     return WEFT_OK;
 }
