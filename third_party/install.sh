@@ -26,8 +26,9 @@ for group in "$@"; do
     list=$(packages "$group") || die "unknown group '$group': known are build, test, data"
     wanted="$wanted $list"
 done
-command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
-    die "not a Debian system; install the equivalents of:$wanted"
+for tool in dpkg-query apt-get; do
+    command -v $tool >/dev/null || die "not a Debian system (no $tool); install the equivalents of:$wanted"
+done
 
 missing=
 for package in $wanted; do

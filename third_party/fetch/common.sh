@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by the fetch scripts: staging, checks, Debian packages and wheels by name. Source it, do not run it.
 # Nothing here needs root once the packages of `install.sh data` are there, and nothing outside the target
 # folder is changed.

@@ -5,6 +5,7 @@
 #   deblang10   ten language sections, about 18,000 of 56 words; most maintainers know one class (strong skew)
 # Usage: third_party/fetch/debian_texts.sh debdesc10|deblang10 [--unseen-clients] [DIR]      (default data/SET)
 # --unseen-clients splits train from test by maintainer instead of by source package.
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
 set=${1:-}
 case $set in

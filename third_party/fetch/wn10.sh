@@ -3,6 +3,7 @@
 # Usage: third_party/fetch/wn10.sh [--rows N] [DIR]        (default data/wn10; 3 MB)
 # --rows N also writes DIR/train-N.jsonl, the first N rows of train.jsonl. Rows stand in hash order, so that any
 # prefix is a fixed random sample.
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
 rows=
 if [ "${1:-}" = --rows ]; then

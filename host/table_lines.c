@@ -1,0 +1,89 @@
+#include "host/table_parts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLOCK = 256 << 10 };
+
+bool wh_reserve(void **data, size_t *room, size_t need, size_t size) {
+    if (need <= *room) return true;
+    size_t more = *room ? *room : 64;
+    while (more < need) {
+        if (more > SIZE_MAX / 2) return false;
+        more *= 2;
+    }
+    if (more > SIZE_MAX / size) return false;
+    void *grown = realloc(*data, more * size);
+    if (!grown) return false;
+    *data = grown;
+    *room = more;
+    return true;
+}
+
+weft_status wh_lines_open(wh_lines *lines, const char *path, weft_error *err) {
+    *lines = (wh_lines){.path = path};
+    lines->file = fopen(path, "rb");
+    if (!lines->file)
+        return WEFT_FAIL(err, WEFT_E_DATA, "%s: cannot be opened: %s", path, strerror(errno));
+    return WEFT_OK;
+}
+
+void wh_lines_close(wh_lines *lines) {
+    if (lines->file) (void)fclose(lines->file);
+    free(lines->block);
+    *lines = (wh_lines){0};
+}
+
+/* Reads more bytes behind the unread ones, which move to the front. */
+static weft_status fill(wh_lines *lines, weft_error *err) {
+    size_t unread = lines->end - lines->start;
+    if (unread && lines->start) memmove(lines->block, lines->block + lines->start, unread);
+    lines->start = 0;
+    lines->end = unread;
+    void *block = lines->block;
+    if (!wh_reserve(&block, &lines->room, unread + BLOCK, 1))
+        return WEFT_FAIL(err, WEFT_E_MEM, "%s: out of memory for a line of %zu bytes", lines->path,
+                         unread);
+    lines->block = block;
+    size_t got = fread(lines->block + unread, 1, BLOCK, lines->file);
+    if (got < BLOCK) {
+        if (ferror(lines->file))
+            return WEFT_FAIL(err, WEFT_E_DATA, "%s: cannot be read: %s", lines->path,
+                             strerror(errno));
+        lines->at_end = true;
+    }
+    lines->end += got;
+    return WEFT_OK;
+}
+
+weft_status wh_lines_next(wh_lines *lines, const char **line, size_t *length, weft_error *err) {
+    *line = NULL;
+    *length = 0;
+    bool first = lines->line == 0;
+    size_t searched = 0;
+    const char *newline = NULL;
+    for (;;) {
+        const char *from = lines->block ? lines->block + lines->start : "";
+        size_t unread = lines->end - lines->start;
+        if (unread > searched) newline = memchr(from + searched, '\n', unread - searched);
+        if (newline || lines->at_end) break;
+        if (unread > WH_TABLE_MAX_ROW) break;
+        searched = unread;
+        WEFT_TRY(fill(lines, err));
+    }
+    char *from = lines->block + lines->start;
+    size_t unread = lines->end - lines->start;
+    if (unread == 0) return WEFT_OK;
+    size_t bytes = newline ? (size_t)(newline - from) : unread;
+    lines->line++;
+    if (bytes > WH_TABLE_MAX_ROW)
+        return WEFT_FAIL(err, WEFT_E_DATA,
+                         "%s:%lld: the line is longer than %d MiB: is this a text table?",
+                         lines->path, (long long)lines->line, WH_TABLE_MAX_ROW >> 20);
+    lines->start += bytes + (newline ? 1 : 0);
+    if (first && bytes >= 3 && memcmp(from, "\xef\xbb\xbf", 3) == 0) from += 3, bytes -= 3;
+    *line = from;
+    *length = bytes;
+    return WEFT_OK;
+}
