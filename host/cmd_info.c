@@ -1,5 +1,4 @@
 /* weft info: the program, this machine, and what a model folder holds. */
-#include "host/json_util.h"
 #include "host/model_folder.h"
 #include "host/model_summary.h"
 #include "host/output.h"
@@ -8,32 +7,27 @@
 #include "host/units.h"
 #include "host/verbs.h"
 
-#include <inttypes.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
-enum { MAX_CPUINFO = 1 << 22 };
-
-/* The vector instructions that matter here, of /proc/cpuinfo's first processor. */
+/* The vector instructions that matter here, from a line of /proc/cpuinfo; "" when there is none. */
 static void cpu_features(wh_text *to) {
     static const char *const WANTED[] = {"avx2",        "fma",         "f16c",    "avx512f",
                                          "avx512_vnni", "avx512_bf16", "amx_bf16"};
-    char *text = NULL;
-    size_t n = 0;
-    if (wh_file_read(&text, &n, "/proc/cpuinfo", MAX_CPUINFO, NULL) != WEFT_OK) return;
-    char *flags = strstr(text, "\nflags");
-    if (flags) {
-        flags[1 + strcspn(flags + 1, "\n")] = '\0';
-        for (size_t i = 0; i < sizeof WANTED / sizeof WANTED[0]; i++) {
-            char word[24];
-            (void)snprintf(word, sizeof word, " %s", WANTED[i]);
-            const char *hit = strstr(flags, word);
-            size_t length = strlen(word);
-            while (hit && hit[length] != ' ' && hit[length] != '\0') hit = strstr(hit + 1, word);
-            if (hit) wh_text_addf(to, "%s%s", to->len ? " " : "", WANTED[i]);
+    static char line[1 << 14];
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    if (!file) return;
+    bool found = false;
+    while (!found && fgets(line, sizeof line, file)) found = strncmp(line, "flags", 5) == 0;
+    (void)fclose(file);
+    for (size_t i = 0; found && i < sizeof WANTED / sizeof WANTED[0]; i++) {
+        size_t n = strlen(WANTED[i]);
+        const char *hit = strstr(line, WANTED[i]);
+        while (hit && !(hit[-1] == ' ' && (hit[n] == ' ' || hit[n] == '\n'))) {
+            hit = strstr(hit + 1, WANTED[i]);
         }
+        if (hit) wh_text_addf(to, "%s%s", to->len ? " " : "", WANTED[i]);
     }
-    free(text);
 }
 
 static void add_pair(wh_text_table *t, const char *name, const char *value) {
@@ -41,21 +35,27 @@ static void add_pair(wh_text_table *t, const char *name, const char *value) {
     wh_text_table_cell(t, "%s", value);
 }
 
-/* A value of env.json, one level deep, in a line. */
-static void environment_rows(wh_text_table *t, const json_t *environment) {
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)environment, key, value) {
-        if (json_is_null(value)) continue;
-        if (json_is_string(value)) {
-            add_pair(t, key, json_string_value(value));
-        } else if (!json_is_object(value) || json_object_size(value) > 0) {
-            wh_text text = {0};
-            wh_json_add(&text, value, 0);
-            if (text.data) add_pair(t, key, text.data);
-            wh_text_free(&text);
-        }
-    }
+static const char *text_of(const json_t *object, const char *key) {
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "unknown";
+}
+
+/* The part of env.json that says what machine this is. */
+static void machine_rows(wh_text_table *t, const json_t *e) {
+    char memory[32];
+    wh_text_table_cell(t, "compiler");
+    wh_text_table_cell(t, "%s", text_of(e, "compiler"));
+    wh_text_table_cell(t, "system");
+    wh_text_table_cell(t, "%s %s, %s", text_of(e, "system"), text_of(e, "kernel"),
+                       text_of(e, "machine"));
+    wh_text_table_cell(t, "processor");
+    wh_text_table_cell(t, "%s, %" JSON_INTEGER_FORMAT " cores online", text_of(e, "cpu"),
+                       json_integer_value(json_object_get(e, "cores_online")));
+    wh_text_table_cell(t, "memory");
+    wh_text_table_cell(
+        t, "%s",
+        wh_units_memory(memory, sizeof memory,
+                        (double)json_integer_value(json_object_get(e, "memory_bytes"))));
 }
 
 static const char *const BACKENDS[][2] = {
@@ -72,8 +72,8 @@ static weft_status print_text(const wh_model_summary *model, weft_error *err) {
     cpu_features(&features);
     wh_text_addf(&text, "weft %s\n", WEFT_VERSION);
     wh_text_table_init(&t, "ll");
-    if (environment) environment_rows(&t, environment);
-    add_pair(&t, "cpu features", features.data ? features.data : "unknown");
+    machine_rows(&t, environment);
+    add_pair(&t, "instructions", features.data ? features.data : "unknown");
     for (int i = 0; i < N_BACKENDS; i++) {
         wh_text_table_cell(&t, "backend %s", BACKENDS[i][0]);
         wh_text_table_cell(&t, "%s", BACKENDS[i][1]);

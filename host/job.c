@@ -53,6 +53,25 @@ static void tell_labels(wh_job *job) {
     }
 }
 
+/* The classes belong to the resolved configuration, so that test rows alone can be evaluated later.
+ * Names that a comma list cannot carry are left to the training rows. */
+static weft_status keep_labels(wh_job *job, weft_error *err) {
+    if (!job->labels || weft_config_text(job->config, "data.labels")[0]) return WEFT_OK;
+    wh_text list = {0};
+    bool plain = true;
+    for (int32_t i = 0; i < wh_labels_count(job->labels); i++) {
+        const char *name = wh_labels_name(job->labels, i);
+        size_t n = strlen(name);
+        plain = plain && n > 0 && !strchr(name, ',') && name[0] != ' ' && name[n - 1] != ' ';
+        wh_text_addf(&list, "%s%s", i > 0 ? "," : "", name);
+    }
+    weft_status st = wh_text_check(&list, "the class names", err);
+    if (st == WEFT_OK && plain)
+        st = weft_config_set(job->config, "data.labels", list.data, NULL, err);
+    wh_text_free(&list);
+    return st;
+}
+
 static int tokenizer_threads(const weft_config *config) {
     int64_t threads = weft_config_int(config, "run.threads");
     if (threads == 0) threads = sysconf(_SC_NPROCESSORS_ONLN);
@@ -77,6 +96,7 @@ static weft_status open_rows(wh_job *job, unsigned needs, weft_error *err) {
         job->has_train = true;
         describe_rows(job, "data.train", &job->train);
         tell_labels(job);
+        WEFT_TRY(keep_labels(job, err));
     }
     if (!want_test) return WEFT_OK;
     WEFT_TRY(wh_dataset_load(&job->test, job->config, WEFT_SPLIT_TEST, job->tokenizer, &job->labels,

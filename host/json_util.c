@@ -112,17 +112,23 @@ static weft_status wrong(const json_t *value, const char *where, const char *key
                      wh_json_brief(found, sizeof found, value));
 }
 
+bool wh_json_whole(const json_t *value, int64_t *out) {
+    if (json_is_integer(value)) {
+        *out = json_integer_value(value);
+        return true;
+    }
+    double real = json_real_value(value);
+    if (!json_is_real(value) || real > floor(real) || fabs(real) >= 9007199254740992.0)
+        return false;
+    *out = (int64_t)real;
+    return true;
+}
+
 weft_status wh_json_int(const json_t *object, const char *where, const char *key, int64_t min,
                         int64_t max, int64_t *out, weft_error *err) {
     const json_t *value = json_object_get(object, key);
-    int64_t n = json_integer_value(value);
-    bool whole = json_is_integer(value);
-    if (json_is_real(value)) { /* 8.0 is an integer to Python's users */
-        double real = json_real_value(value);
-        whole = real == floor(real) && fabs(real) < 9007199254740992.0;
-        if (whole) n = (int64_t)real;
-    }
-    if (whole && n >= min && n <= max) {
+    int64_t n = 0;
+    if (wh_json_whole(value, &n) && n >= min && n <= max) {
         *out = n;
         return WEFT_OK;
     }

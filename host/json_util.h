@@ -31,6 +31,9 @@ WEFT_NODISCARD weft_status wh_file_read(char **text, size_t *bytes, const char *
  * and the message shows the value found. For optional keys ask wh_json_has first: null counts as
  * absent. */
 bool wh_json_has(const json_t *object, const char *key);
+/* An integer, or a real without fraction below 2^53 (8.0; or any integer of a file that also holds
+ * one beyond 64 bits). */
+bool wh_json_whole(const json_t *value, int64_t *out);
 WEFT_NODISCARD weft_status wh_json_int(const json_t *object, const char *where, const char *key,
                                        int64_t min, int64_t max, int64_t *out, weft_error *err);
 WEFT_NODISCARD weft_status wh_json_number(const json_t *object, const char *where, const char *key,

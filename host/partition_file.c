@@ -120,8 +120,8 @@ static weft_status read_client(weft_partition *p, int32_t client, const json_t *
                          client);
     for (int64_t i = 0; i < n; i++) {
         const json_t *value = json_array_get(list, (size_t)i);
-        int64_t row = json_integer_value(value);
-        if (!json_is_integer(value) || row < 0 || row >= rows->n_rows) {
+        int64_t row = 0;
+        if (!wh_json_whole(value, &row) || row < 0 || row >= rows->n_rows) {
             char found[48];
             return WEFT_FAIL(
                 err, WEFT_E_DATA, "%s: client %" PRId32 " lists row %s, rows go from 0 to %" PRId64,
