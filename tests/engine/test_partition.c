@@ -382,6 +382,35 @@ static void partitions_from_outside_are_checked(void **state) {
     assert_int_equal(weft_partition_check(&empty, &five, NULL), WEFT_E_DATA);
 }
 
+/* Three clients of 3, 1 and 2 rows over two classes of 4 and 2 used rows; by hand. */
+static void statistics_by_hand(void **state) {
+    (void)state;
+    static const int32_t classes[] = {0, 0, 1, 0, 1, 1, 0};
+    int64_t offset[] = {0, 3, 4, 6};
+    int32_t row[] = {0, 1, 3, 2, 4, 6};
+    weft_rows data = {.n_rows = 7, .label = classes, .num_labels = 2};
+    weft_partition p = {.n_clients = 3, .offset = offset, .row = row};
+    weft_partition_stats s;
+    weft_error err = {0};
+    check_ok(weft_partition_stats_get(&s, &p, &data, &err), &err);
+    assert_int_equal(s.n_clients, 3);
+    assert_int_equal(s.rows, 6);
+    assert_int_equal(s.rows_unused, 1);
+    assert_true(s.rows_min == 1 && s.rows_median == 2 && s.rows_max == 3);
+    assert_true(s.classes_min == 1 && s.classes_max == 2);
+    assert_true(fabs(s.classes_mean - 4.0 / 3) < 1e-15);
+    /* shares of class 0: 1, 0, 1/2 against 4/6 */
+    assert_true(fabs(s.label_skew - (2.0 / 6 + 4.0 / 6 + 1.0 / 6) / 3) < 1e-15);
+    data.label = NULL;
+    check_ok(weft_partition_stats_get(&s, &p, &data, &err), &err);
+    assert_true(s.rows_median == 2 && s.classes_max == 0 && s.label_skew == 0);
+    const char *const pairs[] = {"partition.kind", "dirichlet", NULL};
+    weft_partition *drawn = build(pairs, &rows, ROWS);
+    check_ok(weft_partition_stats_get(&s, drawn, &rows, &err), &err);
+    assert_true(fabs(s.label_skew - skew_of(drawn)) < 1e-12);
+    weft_partition_free(drawn);
+}
+
 int main(void) {
     fill();
     const struct CMUnitTest tests[] = {
@@ -396,6 +425,7 @@ int main(void) {
         cmocka_unit_test(bad_requests_give_one_clear_line),
         cmocka_unit_test(a_small_client_is_named),
         cmocka_unit_test(partitions_from_outside_are_checked),
+        cmocka_unit_test(statistics_by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
