@@ -138,6 +138,22 @@ WEFT_NODISCARD weft_status weft_partition_check(const weft_partition *partition,
                                                 const weft_rows *rows, weft_error *err);
 void weft_partition_free(weft_partition *partition);
 
+/* What a small printed table says about a partition. */
+typedef struct weft_partition_stats {
+    int32_t n_clients;
+    int64_t rows, rows_unused;               /* given out; left over */
+    int64_t rows_min, rows_median, rows_max; /* of a client; the lower median */
+    int32_t classes_min, classes_max;        /* of a client; 0 for regression */
+    double classes_mean;
+    /* Mean over clients of the total variation distance between the client's label shares and those
+     * of all rows given out: 0 for equal shares, towards 1 for clients of one class among many. */
+    double label_skew;
+} weft_partition_stats;
+/* Of a partition that was built or checked. WEFT_E_MEM. */
+WEFT_NODISCARD weft_status weft_partition_stats_get(weft_partition_stats *out,
+                                                    const weft_partition *partition,
+                                                    const weft_rows *rows, weft_error *err);
+
 typedef enum weft_log_level {
     WEFT_LOG_ERROR = 0,
     WEFT_LOG_WARN = 1,

@@ -24,6 +24,7 @@ typedef enum wk_rng_purpose {
     WK_RNG_PARTITION = 5, /* partitioners */
     WK_RNG_BASE_DROPOUT = 6,
     WK_RNG_TEST = 7,
+    WK_RNG_PROBE = 8, /* rows that the linear probe holds out */
 } wk_rng_purpose;
 
 typedef struct wk_philox {
