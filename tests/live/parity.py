@@ -95,8 +95,9 @@ class Weft:
 # ---- the reference -----------------------------------------------------------------------------------------------
 
 def load_base(folder, num_labels):
-    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=num_labels,
-                                                                            dtype=torch.float32)
+    """The head of the folder, if it has one, is of no interest: the adapter brings its own."""
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=num_labels, dtype=torch.float32, ignore_mismatched_sizes=True)
     return model.eval()
 
 
