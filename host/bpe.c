@@ -133,7 +133,7 @@ static weft_status add_bytes(const wh_model *model, wh_scratch *s, size_t *n, co
 static weft_status add_symbols(const wh_model *model, wh_scratch *s, const char *word, size_t len,
                                size_t *n, weft_error *err) {
     bool waiting = false;
-    wh_text *key = &s->other;
+    wh_bytes *key = &s->other;
     for (size_t i = 0, size; i < len; i += size) {
         (void)wh_utf8_get(word + i, &size);
         const char *text = word + i;
@@ -141,9 +141,9 @@ static weft_status add_symbols(const wh_model *model, wh_scratch *s, const char 
         bool prefixed = i > 0 && model->prefix_len, suffixed = i + size == len && model->suffix_len;
         if (prefixed || suffixed) {
             key->len = 0;
-            if (prefixed) WEFT_TRY(wh_text_add(key, model->prefix, model->prefix_len, err));
-            WEFT_TRY(wh_text_add(key, text, size, err));
-            if (suffixed) WEFT_TRY(wh_text_add(key, model->suffix, model->suffix_len, err));
+            if (prefixed) WEFT_TRY(wh_bytes_add(key, model->prefix, model->prefix_len, err));
+            WEFT_TRY(wh_bytes_add(key, text, size, err));
+            if (suffixed) WEFT_TRY(wh_bytes_add(key, model->suffix, model->suffix_len, err));
             text = key->data;
             text_len = key->len;
         }

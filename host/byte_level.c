@@ -13,8 +13,8 @@ static uint32_t byte_char(uint8_t b) {
     return 0x121u + (b - 0x7fu); /* 0x7f..0xa0 */
 }
 
-weft_status wh_byte_chars(wh_text *out, const char *text, size_t len, weft_error *err) {
-    WEFT_TRY(wh_text_room(out, len * 2, err));
+weft_status wh_byte_chars(wh_bytes *out, const char *text, size_t len, weft_error *err) {
+    WEFT_TRY(wh_bytes_room(out, len * 2, err));
     for (size_t i = 0; i < len; i++)
         out->len += wh_utf8_put(out->data + out->len, byte_char((uint8_t)text[i]));
     return WEFT_OK;
@@ -69,8 +69,8 @@ weft_status wh_byte_level(const wh_pre_step *step, wh_scratch *s, weft_error *er
         size_t len = p.len;
         if (step->prefix_space && text[0] != ' ') {
             s->other.len = 0;
-            WEFT_TRY(wh_text_add(&s->other, " ", 1, err));
-            WEFT_TRY(wh_text_add(&s->other, text, len, err));
+            WEFT_TRY(wh_bytes_add(&s->other, " ", 1, err));
+            WEFT_TRY(wh_bytes_add(&s->other, text, len, err));
             text = s->other.data;
             len++;
         }
@@ -81,7 +81,7 @@ weft_status wh_byte_level(const wh_pre_step *step, wh_scratch *s, weft_error *er
             WEFT_TRY(wh_pieces_add(&s->next, off, s->spare.len - off, -1, p.first && i == 0, err));
         }
     }
-    wh_text text = s->text;
+    wh_bytes text = s->text;
     s->text = s->spare;
     s->spare = text;
     wh_pieces pieces = s->pieces;

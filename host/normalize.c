@@ -4,20 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-static weft_status put_point(wh_text *out, uint32_t c, weft_error *err) {
-    WEFT_TRY(wh_text_room(out, 4, err));
+static weft_status put_point(wh_bytes *out, uint32_t c, weft_error *err) {
+    WEFT_TRY(wh_bytes_room(out, 4, err));
     out->len += wh_utf8_put(out->data + out->len, c);
     return WEFT_OK;
 }
 
-static weft_status put_points(wh_text *out, const wh_points *points, weft_error *err) {
-    WEFT_TRY(wh_text_room(out, points->n * 4, err));
+static weft_status put_points(wh_bytes *out, const wh_points *points, weft_error *err) {
+    WEFT_TRY(wh_bytes_room(out, points->n * 4, err));
     for (size_t i = 0; i < points->n; i++)
         out->len += wh_utf8_put(out->data + out->len, (uint32_t)points->v[i]);
     return WEFT_OK;
 }
 
-static weft_status decompose_text(wh_points *points, const wh_text *in, bool compat,
+static weft_status decompose_text(wh_points *points, const wh_bytes *in, bool compat,
                                   weft_error *err) {
     points->n = 0;
     for (size_t i = 0, size; i < in->len; i += size)
@@ -25,8 +25,8 @@ static weft_status decompose_text(wh_points *points, const wh_text *in, bool com
     return wh_order_marks(points, err);
 }
 
-static weft_status lower_text(const wh_text *in, wh_text *out, weft_error *err) {
-    WEFT_TRY(wh_text_room(out, in->len, err));
+static weft_status lower_text(const wh_bytes *in, wh_bytes *out, weft_error *err) {
+    WEFT_TRY(wh_bytes_room(out, in->len, err));
     for (size_t i = 0, size; i < in->len; i += size) {
         uint32_t lower[2];
         size_t n = wh_lower(wh_utf8_get(in->data + i, &size), lower);
@@ -35,16 +35,16 @@ static weft_status lower_text(const wh_text *in, wh_text *out, weft_error *err) 
     return WEFT_OK;
 }
 
-static bool is_ascii(const wh_text *in) {
+static bool is_ascii(const wh_bytes *in) {
     uint8_t bits = 0;
     for (size_t i = 0; i < in->len; i++) bits |= (uint8_t)in->data[i];
     return bits < 0x80;
 }
 
 /* ASCII has no accents and no ideographs: clean and lower in one pass. */
-static weft_status bert_ascii(const wh_norm_step *step, const wh_text *in, wh_text *out,
+static weft_status bert_ascii(const wh_norm_step *step, const wh_bytes *in, wh_bytes *out,
                               weft_error *err) {
-    WEFT_TRY(wh_text_room(out, in->len, err));
+    WEFT_TRY(wh_bytes_room(out, in->len, err));
     char *to = out->data ? out->data + out->len : NULL;
     for (size_t i = 0; i < in->len; i++) {
         char c = in->data[i];
@@ -61,7 +61,7 @@ static weft_status bert_ascii(const wh_norm_step *step, const wh_text *in, wh_te
 
 /* Order as in HF: clean, set ideographs apart, strip accents (canonical decomposition without
  * non-spacing marks), lower case. */
-static weft_status bert(const wh_norm_step *step, wh_scratch *s, const wh_text *in, wh_text *out,
+static weft_status bert(const wh_norm_step *step, wh_scratch *s, const wh_bytes *in, wh_bytes *out,
                         weft_error *err) {
     if (is_ascii(in)) return bert_ascii(step, in, out, err);
     wh_points *points = &s->points;
@@ -99,16 +99,16 @@ static weft_status bert(const wh_norm_step *step, wh_scratch *s, const wh_text *
     return WEFT_OK;
 }
 
-static weft_status normal_form(wh_norm_kind kind, wh_scratch *s, const wh_text *in, wh_text *out,
+static weft_status normal_form(wh_norm_kind kind, wh_scratch *s, const wh_bytes *in, wh_bytes *out,
                                weft_error *err) {
-    if (is_ascii(in)) return wh_text_add(out, in->data, in->len, err);
+    if (is_ascii(in)) return wh_bytes_add(out, in->data, in->len, err);
     bool compat = kind == WH_NORM_NFKC || kind == WH_NORM_NFKD;
     WEFT_TRY(decompose_text(&s->points, in, compat, err));
     if (kind == WH_NORM_NFC || kind == WH_NORM_NFKC) wh_compose(&s->points);
     return put_points(out, &s->points, err);
 }
 
-static weft_status strip_accents(const wh_text *in, wh_text *out, weft_error *err) {
+static weft_status strip_accents(const wh_bytes *in, wh_bytes *out, weft_error *err) {
     for (size_t i = 0, size; i < in->len; i += size) {
         uint32_t c = wh_utf8_get(in->data + i, &size);
         if (!wh_is_combining(c)) WEFT_TRY(put_point(out, c, err));
@@ -116,18 +116,18 @@ static weft_status strip_accents(const wh_text *in, wh_text *out, weft_error *er
     return WEFT_OK;
 }
 
-static weft_status strip(const wh_norm_step *step, const wh_text *in, wh_text *out,
+static weft_status strip(const wh_norm_step *step, const wh_bytes *in, wh_bytes *out,
                          weft_error *err) {
     size_t from = 0, to = in->len, size;
     while (step->left && from < to && wh_is_space(wh_utf8_get(in->data + from, &size)))
         from += size;
     while (step->right && to > from && wh_is_space(wh_utf8_before(in->data + to, &size)))
         to -= size;
-    return to > from ? wh_text_add(out, in->data + from, to - from, err) : WEFT_OK;
+    return to > from ? wh_bytes_add(out, in->data + from, to - from, err) : WEFT_OK;
 }
 
-static weft_status replace(const wh_norm_step *step, wh_scratch *s, const wh_text *in, wh_text *out,
-                           weft_error *err) {
+static weft_status replace(const wh_norm_step *step, wh_scratch *s, const wh_bytes *in,
+                           wh_bytes *out, weft_error *err) {
     size_t done = 0, from = 0;
     bool after_match = false;
     while (from <= in->len) {
@@ -138,18 +138,18 @@ static weft_status replace(const wh_norm_step *step, wh_scratch *s, const wh_tex
         if (!found) break;
         /* An empty match right behind a match does not count. */
         if (start != end || start != done || !after_match) {
-            WEFT_TRY(wh_text_add(out, in->data + done, start - done, err));
-            WEFT_TRY(wh_text_add(out, step->content, step->content_len, err));
+            WEFT_TRY(wh_bytes_add(out, in->data + done, start - done, err));
+            WEFT_TRY(wh_bytes_add(out, step->content, step->content_len, err));
             done = end;
             after_match = true;
         }
         if (start == end && end < in->len) (void)wh_utf8_get(in->data + end, &size);
         from = start == end ? end + size : end;
     }
-    return wh_text_add(out, in->data + done, in->len - done, err);
+    return wh_bytes_add(out, in->data + done, in->len - done, err);
 }
 
-static weft_status run(const wh_norm_step *step, wh_scratch *s, const wh_text *in, wh_text *out,
+static weft_status run(const wh_norm_step *step, wh_scratch *s, const wh_bytes *in, wh_bytes *out,
                        weft_error *err) {
     switch (step->kind) {
     case WH_NORM_BERT:
@@ -168,8 +168,8 @@ static weft_status run(const wh_norm_step *step, wh_scratch *s, const wh_text *i
     case WH_NORM_REPLACE:
         return replace(step, s, in, out, err);
     case WH_NORM_PREPEND:
-        WEFT_TRY(wh_text_add(out, step->content, step->content_len, err));
-        return wh_text_add(out, in->data, in->len, err);
+        WEFT_TRY(wh_bytes_add(out, step->content, step->content_len, err));
+        return wh_bytes_add(out, in->data, in->len, err);
     case WH_NORM_BYTE_LEVEL:
         return wh_byte_chars(out, in->data, in->len, err);
     }
@@ -177,19 +177,19 @@ static weft_status run(const wh_norm_step *step, wh_scratch *s, const wh_text *i
 }
 
 weft_status wh_normalize(const wh_norm_step *steps, size_t count, wh_scratch *s, const char *text,
-                         size_t len, wh_text *out, weft_error *err) {
-    if (count == 0) return wh_text_add(out, text, len, err);
+                         size_t len, wh_bytes *out, weft_error *err) {
+    if (count == 0) return wh_bytes_add(out, text, len, err);
     s->work.len = 0;
-    WEFT_TRY(wh_text_add(&s->work, text, len, err));
+    WEFT_TRY(wh_bytes_add(&s->work, text, len, err));
     for (size_t i = 0; i < count; i++) {
         if (s->work.len == 0) return WEFT_OK; /* no step makes text out of nothing */
         s->other.len = 0;
         WEFT_TRY(run(&steps[i], s, &s->work, &s->other, err));
-        wh_text swap = s->work;
+        wh_bytes swap = s->work;
         s->work = s->other;
         s->other = swap;
     }
-    return wh_text_add(out, s->work.data, s->work.len, err);
+    return wh_bytes_add(out, s->work.data, s->work.len, err);
 }
 
 void wh_norm_step_free(wh_norm_step *step) {

@@ -161,18 +161,18 @@ static weft_status metaspace(const wh_pre_step *step, wh_scratch *s, weft_error 
         bool wanted = step->prepend == WH_PREPEND_ALWAYS ||
                       (step->prepend == WH_PREPEND_FIRST && piece->first);
         if (wanted && !marked)
-            WEFT_TRY(wh_text_add(&s->spare, mark->literal, mark->literal_len, err));
+            WEFT_TRY(wh_bytes_add(&s->spare, mark->literal, mark->literal_len, err));
         for (size_t i = 0, done = 0; i <= piece->len; i++) {
             if (i < piece->len && text[i] != ' ') continue;
-            WEFT_TRY(wh_text_add(&s->spare, text + done, i - done, err));
+            WEFT_TRY(wh_bytes_add(&s->spare, text + done, i - done, err));
             if (i < piece->len)
-                WEFT_TRY(wh_text_add(&s->spare, mark->literal, mark->literal_len, err));
+                WEFT_TRY(wh_bytes_add(&s->spare, mark->literal, mark->literal_len, err));
             done = i + 1;
         }
         piece->off = (uint32_t)off;
         piece->len = (uint32_t)(s->spare.len - off);
     }
-    wh_text swap = s->text;
+    wh_bytes swap = s->text;
     s->text = s->spare;
     s->spare = swap;
     if (!step->split) return WEFT_OK;

@@ -21,22 +21,22 @@ static const char WORD[] =
 static const char SPACE[] = "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}"
                             "\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
 
-static weft_status add_class(wh_text *out, const char *body, const wh_code_range *extra,
+static weft_status add_class(wh_bytes *out, const char *body, const wh_code_range *extra,
                              size_t count, bool in_class, bool negated, weft_error *err) {
-    if (!in_class) WEFT_TRY(wh_text_add(out, negated ? "[^" : "[", negated ? 2 : 1, err));
-    WEFT_TRY(wh_text_add(out, body, strlen(body), err));
+    if (!in_class) WEFT_TRY(wh_bytes_add(out, negated ? "[^" : "[", negated ? 2 : 1, err));
+    WEFT_TRY(wh_bytes_add(out, body, strlen(body), err));
     for (size_t i = 0; i < count; i++) {
         char item[48];
         int n = snprintf(item, sizeof item, "\\x{%x}-\\x{%x}", (unsigned)extra[i].first,
                          (unsigned)extra[i].last);
-        WEFT_TRY(wh_text_add(out, item, (size_t)n, err));
+        WEFT_TRY(wh_bytes_add(out, item, (size_t)n, err));
     }
-    if (!in_class) WEFT_TRY(wh_text_add(out, "]", 1, err));
+    if (!in_class) WEFT_TRY(wh_bytes_add(out, "]", 1, err));
     return WEFT_OK;
 }
 
 /* Rewrites the escape at s (which begins with a backslash) and sets *used to its length. */
-static weft_status rewrite_escape(wh_text *out, const char *s, size_t left, bool in_class,
+static weft_status rewrite_escape(wh_bytes *out, const char *s, size_t left, bool in_class,
                                   size_t *used, const char *where, weft_error *err) {
     wh_code_range extra[64];
     char c = left > 1 ? s[1] : '\0';
@@ -50,7 +50,7 @@ static weft_status rewrite_escape(wh_text *out, const char *s, size_t left, bool
         /* Inside a class only PCRE2's own complement can be written. For \S the one difference is
          * U+180E. */
         if (in_class && c == 'W') break;
-        if (in_class) return wh_text_add(out, s, 2, err);
+        if (in_class) return wh_bytes_add(out, s, 2, err);
         return add_class(out, c == 'W' ? WORD : SPACE, NULL, 0, false, true, err);
     case 'p':
         if (left >= 5 && (memcmp(s, "\\p{L}", 5) == 0 || memcmp(s, "\\p{N}", 5) == 0)) {
@@ -59,21 +59,21 @@ static weft_status rewrite_escape(wh_text *out, const char *s, size_t left, bool
             size_t n = letter ? wh_new_letters(extra, 64) : wh_new_numbers(extra, 64);
             return add_class(out, letter ? "\\p{L}" : "\\p{N}", extra, n, in_class, false, err);
         }
-        return wh_text_add(out, s, 2, err);
+        return wh_bytes_add(out, s, 2, err);
     case 'b':
     case 'B':
     case 'h':
     case 'H':
         if (!in_class || c == 'h' || c == 'H') break;
-        return wh_text_add(out, s, 2, err);
+        return wh_bytes_add(out, s, 2, err);
     default:
-        return wh_text_add(out, s, *used, err);
+        return wh_bytes_add(out, s, *used, err);
     }
     return WEFT_FAIL(err, WEFT_E_DATA, "%s: the regular expression's \\%c is not supported", where,
                      c);
 }
 
-static weft_status rewrite(wh_text *out, const char *s, size_t len, const char *where,
+static weft_status rewrite(wh_bytes *out, const char *s, size_t len, const char *where,
                            weft_error *err) {
     size_t depth = 0; /* of [ ] */
     for (size_t i = 0; i < len;) {
@@ -103,7 +103,7 @@ static weft_status rewrite(wh_text *out, const char *s, size_t len, const char *
         } else if (s[i] == ']' && depth) {
             depth--;
         }
-        WEFT_TRY(wh_text_add(out, s + i, used, err));
+        WEFT_TRY(wh_bytes_add(out, s + i, used, err));
         i += used;
     }
     return WEFT_OK;
@@ -114,7 +114,7 @@ weft_status wh_pattern_regex(wh_pattern *out, const char *regex, size_t len, con
     if (len > PATTERN_MAX)
         return WEFT_FAIL(err, WEFT_E_DATA, "%s: a regular expression of %zu bytes; at most %d",
                          where, len, PATTERN_MAX);
-    wh_text text = {0};
+    wh_bytes text = {0};
     weft_status st;
     pcre2_compile_context *context = NULL;
     WEFT_TRY_GOTO(st, rewrite(&text, regex, len, where, err), done);
@@ -141,7 +141,7 @@ weft_status wh_pattern_regex(wh_pattern *out, const char *regex, size_t len, con
     out->regex = compiled;
 done:
     pcre2_compile_context_free(context);
-    wh_text_free(&text);
+    wh_bytes_free(&text);
     return st;
 }
 

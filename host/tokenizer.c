@@ -179,8 +179,8 @@ weft_status wh_tokenizer_encode(const wh_tokenizer *t, const char *text, size_t 
 }
 
 void wh_scratch_release(wh_scratch *s) {
-    wh_text *texts[] = {&s->input, &s->work, &s->other, &s->text, &s->spare};
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) wh_text_free(texts[i]);
+    wh_bytes *texts[] = {&s->input, &s->work, &s->other, &s->text, &s->spare};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) wh_bytes_free(texts[i]);
     free(s->found.v);
     free(s->pieces.v);
     free(s->next.v);

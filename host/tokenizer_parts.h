@@ -44,7 +44,7 @@ typedef struct {
 
 typedef struct wh_scratch {
     uint64_t owner; /* serial of the tokenizer whose words are cached */
-    wh_text input, work, other, text, spare;
+    wh_bytes input, work, other, text, spare;
     wh_pieces found, pieces, next;
     wh_points points;
     wh_ids first, second;
@@ -114,7 +114,7 @@ typedef struct {
  * work, other). */
 WEFT_NODISCARD weft_status wh_normalize(const wh_norm_step *steps, size_t count,
                                         wh_scratch *scratch, const char *text, size_t len,
-                                        wh_text *out, weft_error *err);
+                                        wh_bytes *out, weft_error *err);
 void wh_norm_step_free(wh_norm_step *step);
 
 /* ---- pre-tokenizers (pretokenize.c, byte_level.c)
@@ -160,7 +160,7 @@ void wh_pre_step_free(wh_pre_step *step);
 WEFT_NODISCARD weft_status wh_byte_level(const wh_pre_step *step, wh_scratch *scratch,
                                          weft_error *err);
 /* Appends each byte of text as the printable character that stands for it in GPT-2's vocabulary. */
-WEFT_NODISCARD weft_status wh_byte_chars(wh_text *out, const char *text, size_t len,
+WEFT_NODISCARD weft_status wh_byte_chars(wh_bytes *out, const char *text, size_t len,
                                          weft_error *err);
 
 /* ---- models (wordpiece.c, bpe.c)

@@ -16,7 +16,7 @@ bool wh_grow(void **data, size_t *cap, size_t want, size_t size) {
     return true;
 }
 
-weft_status wh_text_room(wh_text *text, size_t extra, weft_error *err) {
+weft_status wh_bytes_room(wh_bytes *text, size_t extra, weft_error *err) {
     if (extra <= text->cap - text->len) return WEFT_OK;
     if (extra > WH_TEXT_LIMIT || text->len + extra > WH_TEXT_LIMIT)
         return WEFT_FAIL(err, WEFT_E_DATA,
@@ -30,17 +30,17 @@ weft_status wh_text_room(wh_text *text, size_t extra, weft_error *err) {
     return WEFT_OK;
 }
 
-weft_status wh_text_add(wh_text *text, const char *bytes, size_t len, weft_error *err) {
+weft_status wh_bytes_add(wh_bytes *text, const char *bytes, size_t len, weft_error *err) {
     if (len == 0) return WEFT_OK;
-    WEFT_TRY(wh_text_room(text, len, err));
+    WEFT_TRY(wh_bytes_room(text, len, err));
     memcpy(text->data + text->len, bytes, len);
     text->len += len;
     return WEFT_OK;
 }
 
-void wh_text_free(wh_text *text) {
+void wh_bytes_free(wh_bytes *text) {
     free(text->data);
-    *text = (wh_text){0};
+    *text = (wh_bytes){0};
 }
 
 /* Bytes of the valid sequence at s, or 0; then *bad is the length of the invalid part. */
@@ -65,7 +65,7 @@ static size_t sequence(const uint8_t *s, size_t left, size_t *bad) {
     return size;
 }
 
-weft_status wh_utf8_repair(wh_text *out, const char *bytes, size_t len, weft_error *err) {
+weft_status wh_utf8_repair(wh_bytes *out, const char *bytes, size_t len, weft_error *err) {
     const uint8_t *s = (const uint8_t *)bytes;
     size_t kept = 0, i = 0;
     while (i < len) {
@@ -74,10 +74,10 @@ weft_status wh_utf8_repair(wh_text *out, const char *bytes, size_t len, weft_err
             i += size;
             continue;
         }
-        WEFT_TRY(wh_text_add(out, bytes + kept, i - kept, err));
-        WEFT_TRY(wh_text_add(out, "\xef\xbf\xbd", 3, err));
+        WEFT_TRY(wh_bytes_add(out, bytes + kept, i - kept, err));
+        WEFT_TRY(wh_bytes_add(out, "\xef\xbf\xbd", 3, err));
         i += bad;
         kept = i;
     }
-    return wh_text_add(out, bytes + kept, len - kept, err);
+    return wh_bytes_add(out, bytes + kept, len - kept, err);
 }

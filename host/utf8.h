@@ -11,18 +11,18 @@
 /* The most bytes one text may grow to while it is normalised. */
 #define WH_TEXT_LIMIT ((size_t)1 << 30)
 
-/* Bytes, not NUL-terminated. Zero-initialise; wh_text_free. */
+/* Bytes, not NUL-terminated. Zero-initialise; wh_bytes_free. */
 typedef struct {
     char *data;
     size_t len, cap;
-} wh_text;
+} wh_bytes;
 
 /* Makes room for `extra` more bytes; `len` is unchanged. WEFT_E_MEM, or WEFT_E_DATA past the limit.
  */
-WEFT_NODISCARD weft_status wh_text_room(wh_text *text, size_t extra, weft_error *err);
-WEFT_NODISCARD weft_status wh_text_add(wh_text *text, const char *bytes, size_t len,
-                                       weft_error *err);
-void wh_text_free(wh_text *text);
+WEFT_NODISCARD weft_status wh_bytes_room(wh_bytes *text, size_t extra, weft_error *err);
+WEFT_NODISCARD weft_status wh_bytes_add(wh_bytes *text, const char *bytes, size_t len,
+                                        weft_error *err);
+void wh_bytes_free(wh_bytes *text);
 
 /* Room for `want` elements of `size` bytes in *data, growing by half. Returns false without memory.
  */
@@ -31,7 +31,7 @@ WEFT_NODISCARD bool wh_grow(void **data, size_t *cap, size_t want, size_t size);
 /* Appends valid UTF-8: each invalid part of `bytes` becomes one U+FFFD, where a part is the longest
  * prefix of a valid sequence or else one byte (Unicode 15, 3.9 "maximal subparts"; what Python's
  * errors="replace" does). */
-WEFT_NODISCARD weft_status wh_utf8_repair(wh_text *out, const char *bytes, size_t len,
+WEFT_NODISCARD weft_status wh_utf8_repair(wh_bytes *out, const char *bytes, size_t len,
                                           weft_error *err);
 
 /* Decodes the character at s (valid UTF-8, at least one byte) and sets *size to its bytes. */

@@ -16,7 +16,7 @@ static weft_status unknown(const wh_model *model, wh_ids *ids, size_t keep, weft
 
 /* The longest token at the start of s: its id, and its bytes in *used (without the prefix that
  * `buffer` begins with). */
-static int32_t longest(const wh_model *model, wh_text *buffer, size_t prefix, const char *s,
+static int32_t longest(const wh_model *model, wh_bytes *buffer, size_t prefix, const char *s,
                        size_t left, size_t *used) {
     size_t end = left < model->longest ? left : model->longest;
     while (end > 0 && end < left && ((uint8_t)s[end] & 0xc0) == 0x80) end--;
@@ -42,9 +42,9 @@ weft_status wh_wordpiece(const wh_model *model, wh_scratch *scratch, const char 
     size_t chars = 0, keep = ids->n;
     for (size_t i = 0; i < len; i++) chars += ((uint8_t)word[i] & 0xc0) != 0x80;
     if (chars > model->max_chars) return unknown(model, ids, keep, err);
-    wh_text *buffer = &scratch->other;
+    wh_bytes *buffer = &scratch->other;
     buffer->len = 0;
-    WEFT_TRY(wh_text_room(buffer, model->prefix_len + model->longest, err));
+    WEFT_TRY(wh_bytes_room(buffer, model->prefix_len + model->longest, err));
     if (model->prefix_len) memcpy(buffer->data, model->prefix, model->prefix_len);
     for (size_t start = 0, used = 0; start < len; start += used) {
         int32_t id =

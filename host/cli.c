@@ -1,0 +1,313 @@
+#include "host/cli.h"
+
+#include <string.h>
+
+typedef struct flag_row {
+    unsigned bit; /* 0: every verb has it */
+    const char *name;
+    char letter;         /* 0: none */
+    const char *operand; /* NULL: takes none */
+    const char *help;
+} flag_row;
+
+/* The order is the order of the help texts. */
+static const flag_row FLAGS[] = {
+    {WH_FLAG_SET, "--set", 0, "KEY=VALUE", "set an option; the same as the plain word key=value"},
+    {WH_FLAG_DRY_RUN, "--dry-run", 0, NULL, "check everything and print the plan; train nothing"},
+    {WH_FLAG_ADAPTER, "--adapter", 0, "PATH", "PEFT adapter folder to use"},
+    {WH_FLAG_SPLIT, "--split", 0, "NAME", "rows to evaluate: test (default) or train"},
+    {WH_FLAG_PREDICTIONS, "--predictions", 0, "FILE",
+     "write one JSON line per row: row, label, logits"},
+    {WH_FLAG_OUTPUT, "--output", 'o', "FILE", "where to write"},
+    {WH_FLAG_MARKDOWN, "--markdown", 0, NULL, "print the reference page of all options"},
+    {WH_FLAG_FORMAT, "--format", 0, "text|json", "how to print the result; default text"},
+    {WH_FLAG_QUIET, "--quiet", 'q', NULL, "no log and no progress on stderr, only errors"},
+    {WH_FLAG_NO_PROGRESS, "--no-progress", 0, NULL, "no live progress line"},
+    {0, "--help", 'h', NULL, "this text"},
+};
+enum { N_FLAGS = (int)(sizeof FLAGS / sizeof FLAGS[0]) };
+
+int wh_cli_distance(const char *a, const char *b) {
+    enum { MAX = 63 };
+    int d[MAX + 1][MAX + 1]; /* of the first i letters of a and the first j of b */
+    int n_a = (int)strnlen(a, MAX), n_b = (int)strnlen(b, MAX);
+    for (int i = 0; i <= n_a; i++) d[i][0] = i;
+    for (int j = 0; j <= n_b; j++) d[0][j] = j;
+    for (int i = 1; i <= n_a; i++) {
+        for (int j = 1; j <= n_b; j++) {
+            int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            if (d[i - 1][j] + 1 < best) best = d[i - 1][j] + 1;
+            if (d[i][j - 1] + 1 < best) best = d[i][j - 1] + 1;
+            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+            if (swapped && d[i - 2][j - 2] + 1 < best) best = d[i - 2][j - 2] + 1;
+            d[i][j] = best;
+        }
+    }
+    return d[n_a][n_b];
+}
+
+/* Close enough to be a typing error: at most a third of the word, and never more than 3. */
+static bool is_typo(const char *word, int distance) {
+    int length = (int)strnlen(word, 63), bound = length / 3 > 3 ? 3 : length / 3;
+    return distance <= (bound < 1 ? 1 : bound);
+}
+
+static bool flag_allowed(const flag_row *row, const wh_verb *verb) {
+    return row->bit == 0 || (verb && (verb->flags & row->bit));
+}
+
+static const wh_verb *verb_find(const wh_verb *const *verbs, size_t n, const char *name) {
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(verbs[i]->name, name) == 0) return verbs[i];
+    }
+    return NULL;
+}
+
+static weft_status fail_verb(const wh_verb *const *verbs, size_t n, const char *name,
+                             weft_error *err) {
+    const char *nearest = NULL;
+    int best = 1 << 20;
+    for (size_t i = 0; i < n; i++) {
+        int d = wh_cli_distance(name, verbs[i]->name);
+        if (d < best) best = d, nearest = verbs[i]->name;
+    }
+    if (nearest && is_typo(name, best)) {
+        return WEFT_FAIL(err, WEFT_E_CONFIG,
+                         "unknown command '%.80s'; did you mean '%s'? (weft help)", name, nearest);
+    }
+    return WEFT_FAIL(err, WEFT_E_CONFIG, "unknown command '%.80s'; weft help lists the commands",
+                     name);
+}
+
+static weft_status fail_flag(const wh_verb *verb, const char *word, size_t length,
+                             weft_error *err) {
+    char name[64];
+    if (length > sizeof name - 1) length = sizeof name - 1;
+    memcpy(name, word, length);
+    name[length] = '\0';
+    const char *verb_name = verb ? verb->name : "help";
+    const flag_row *nearest = NULL;
+    int best = 1 << 20;
+    for (int i = 0; i < N_FLAGS; i++) {
+        if (strcmp(FLAGS[i].name, name) == 0) {
+            return WEFT_FAIL(err, WEFT_E_CONFIG, "'%s' has no flag %s (weft %s -h)", verb_name,
+                             name, verb_name);
+        }
+        int d = wh_cli_distance(name, FLAGS[i].name);
+        if (flag_allowed(&FLAGS[i], verb) && d < best) best = d, nearest = &FLAGS[i];
+    }
+    if (nearest && is_typo(name, best)) {
+        return WEFT_FAIL(err, WEFT_E_CONFIG, "unknown flag %s; did you mean %s? (weft %s -h)", name,
+                         nearest->name, verb_name);
+    }
+    return WEFT_FAIL(err, WEFT_E_CONFIG, "unknown flag %s (weft %s -h)", name, verb_name);
+}
+
+/* Length of the key when the word has the form key=value, else 0. A path such as a/b=c is no key.
+ */
+static size_t assignment(const char *word) {
+    size_t n = 0;
+    for (; word[n] && word[n] != '='; n++) {
+        char c = word[n];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        bool later = (c >= '0' && c <= '9') || c == '.' || c == '-';
+        if (!letter && !(n > 0 && later)) return 0;
+    }
+    return word[n] == '=' ? n : 0;
+}
+
+static weft_status add_set(wh_cli *cli, const char *word, weft_error *err) {
+    size_t n = assignment(word);
+    if (n == 0) return WEFT_FAIL(err, WEFT_E_CONFIG, "'%.80s' is not of the form key=value", word);
+    if (!(cli->verb->flags & WH_FLAG_SET)) {
+        return WEFT_FAIL(err, WEFT_E_CONFIG, "'%s' takes no options, got '%.80s'", cli->verb->name,
+                         word);
+    }
+    if (n >= WH_CLI_MAX_KEY || cli->n_sets == WH_CLI_MAX_SETS) {
+        return WEFT_FAIL(err, WEFT_E_CONFIG, "too long or too many options at '%.80s'", word);
+    }
+    wh_cli_set *set = &cli->set[cli->n_sets++];
+    memcpy(set->key, word, n);
+    set->key[n] = '\0';
+    set->value = word + n + 1;
+    return WEFT_OK;
+}
+
+static weft_status add_word(wh_cli *cli, const char *word, weft_error *err) {
+    if (word[0] == '\0') {
+        return WEFT_FAIL(err, WEFT_E_CONFIG, "empty argument (an unset shell variable?)");
+    }
+    int max = cli->verb->max_words < WH_CLI_MAX_WORDS ? cli->verb->max_words : WH_CLI_MAX_WORDS;
+    if (cli->n_words >= max) {
+        return WEFT_FAIL(err, WEFT_E_CONFIG, "'%s' takes at most %d argument%s, got '%.80s' too",
+                         cli->verb->name, max, max == 1 ? "" : "s", word);
+    }
+    cli->word[cli->n_words++] = word;
+    return WEFT_OK;
+}
+
+static weft_status apply_flag(wh_cli *cli, const flag_row *row, const char *value,
+                              weft_error *err) {
+    switch ((wh_flag)row->bit) {
+    case WH_FLAG_SET:
+        return add_set(cli, value, err);
+    case WH_FLAG_DRY_RUN:
+        cli->dry_run = true;
+        break;
+    case WH_FLAG_QUIET:
+        cli->quiet = true;
+        break;
+    case WH_FLAG_NO_PROGRESS:
+        cli->no_progress = true;
+        break;
+    case WH_FLAG_MARKDOWN:
+        cli->markdown = true;
+        break;
+    case WH_FLAG_PREDICTIONS:
+        cli->predictions = value;
+        break;
+    case WH_FLAG_ADAPTER:
+        cli->adapter = value;
+        break;
+    case WH_FLAG_OUTPUT:
+        cli->output = value;
+        break;
+    case WH_FLAG_FORMAT:
+        if (strcmp(value, "text") != 0 && strcmp(value, "json") != 0) {
+            return WEFT_FAIL(err, WEFT_E_CONFIG, "--format takes text or json, got '%.80s'", value);
+        }
+        cli->json = value[0] == 'j';
+        break;
+    case WH_FLAG_SPLIT:
+        if (strcmp(value, "test") != 0 && strcmp(value, "train") != 0) {
+            return WEFT_FAIL(err, WEFT_E_CONFIG, "--split takes test or train, got '%.80s'", value);
+        }
+        cli->split = strcmp(value, "train") == 0 ? WEFT_SPLIT_TRAIN : WEFT_SPLIT_TEST;
+        break;
+    default:
+        cli->action = WH_CLI_HELP;
+        break; /* --help has no bit */
+    }
+    return WEFT_OK;
+}
+
+/* A word that starts with '-'; *i moves on when the flag's value is the next word. */
+static weft_status parse_flag(wh_cli *cli, int argc, const char *const *argv, int *i,
+                              weft_error *err) {
+    const char *word = argv[*i];
+    bool is_long = word[1] == '-';
+    size_t length = is_long ? strcspn(word, "=") : strlen(word);
+    const flag_row *row = NULL;
+    for (int f = 0; f < N_FLAGS && !row; f++) {
+        bool same =
+            is_long ? strlen(FLAGS[f].name) == length && strncmp(FLAGS[f].name, word, length) == 0
+                    : length == 2 && FLAGS[f].letter && FLAGS[f].letter == word[1];
+        if (same && flag_allowed(&FLAGS[f], cli->verb)) row = &FLAGS[f];
+    }
+    if (!row) return fail_flag(cli->verb, word, length, err);
+    const char *value = is_long && word[length] == '=' ? word + length + 1 : NULL;
+    if (!row->operand && value) {
+        return WEFT_FAIL(err, WEFT_E_CONFIG, "%s takes no value, got '%.80s'", row->name, value);
+    }
+    if (row->operand && !value) {
+        if (*i + 1 >= argc || !argv[*i + 1]) {
+            return WEFT_FAIL(err, WEFT_E_CONFIG, "%s needs a value: %s %s", row->name, row->name,
+                             row->operand);
+        }
+        value = argv[++*i];
+    }
+    if (row->operand && value[0] == '\0') {
+        return WEFT_FAIL(err, WEFT_E_CONFIG, "%s got an empty value", row->name);
+    }
+    return apply_flag(cli, row, value, err);
+}
+
+weft_status wh_cli_parse(wh_cli *out, const wh_verb *const *verbs, size_t n_verbs, int argc,
+                         const char *const *argv, weft_error *err) {
+    memset(out, 0, sizeof *out);
+    out->split = WEFT_SPLIT_TEST;
+    if (argc < 1) {
+        return WEFT_FAIL(err, WEFT_E_CONFIG, "no command given; weft help lists the commands");
+    }
+    const char *name = argv[0];
+    if (strcmp(name, "--version") == 0 || strcmp(name, "version") == 0) {
+        out->action = WH_CLI_VERSION;
+        return WEFT_OK;
+    }
+    bool is_help = strcmp(name, "help") == 0;
+    if (is_help || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        out->action = WH_CLI_HELP;
+        if (!is_help || argc < 2 || argv[1][0] == '-') return WEFT_OK;
+        out->verb = verb_find(verbs, n_verbs, argv[1]);
+        return out->verb ? WEFT_OK : fail_verb(verbs, n_verbs, argv[1], err);
+    }
+    out->verb = verb_find(verbs, n_verbs, name);
+    if (!out->verb) return fail_verb(verbs, n_verbs, name, err);
+
+    bool only_words = false; /* after "--" */
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i];
+        if (!only_words && strcmp(word, "--") == 0) {
+            only_words = true;
+        } else if (!only_words && word[0] == '-' && word[1]) {
+            WEFT_TRY(parse_flag(out, argc, argv, &i, err));
+            if (out->action == WH_CLI_HELP) return WEFT_OK;
+        } else if (!only_words && assignment(word)) {
+            WEFT_TRY(add_set(out, word, err));
+        } else {
+            WEFT_TRY(add_word(out, word, err));
+        }
+    }
+    if (out->n_words < out->verb->min_words) {
+        return WEFT_FAIL(err, WEFT_E_CONFIG, "'%s' needs %s (weft %s -h)", name, out->verb->words,
+                         name);
+    }
+    return WEFT_OK;
+}
+
+/* ---- help ---- */
+
+static void print_indented(FILE *to, const char *text) {
+    while (*text) {
+        size_t n = strcspn(text, "\n");
+        fprintf(to, "  %.*s\n", (int)n, text);
+        text += n + (text[n] == '\n');
+    }
+}
+
+void wh_cli_print_overview(FILE *to, const wh_verb *const *verbs, size_t n_verbs) {
+    fprintf(to,
+            "weft %s: federated LoRA fine-tuning of frozen transformers\n\n"
+            "usage: weft <command> [job.yaml] [key=value ...] [flags]\n\ncommands:\n",
+            WEFT_VERSION);
+    for (size_t i = 0; i < n_verbs; i++) {
+        fprintf(to, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+    }
+    fprintf(to, "  %-10s %s\n\n", "help", "this text, or the help of one command");
+    fputs("Options are dotted keys (weft config lists them). A job file sets them, key=value on\n"
+          "the command line wins over it, and WEFT_<SECTION>_<KEY> in the environment (such as\n"
+          "WEFT_RUN_THREADS) is the weakest source. Results go to stdout, log and progress to\n"
+          "stderr.\n\n"
+          "exit codes: 0 ok, 1 a bug in weft, 2 usage or configuration, 3 model or data,\n"
+          "4 out of memory, 5 diverged, 6 device, 8 output cannot be written, 130/143 stopped\n\n"
+          "weft <command> -h says more; weft --version prints the version.\n",
+          to);
+}
+
+void wh_cli_print_verb(FILE *to, const wh_verb *verb) {
+    fprintf(to, "usage: weft %s%s%s%s [flags]\n\n", verb->name, verb->words[0] ? " " : "",
+            verb->words, verb->flags & WH_FLAG_SET ? " [key=value ...]" : "");
+    print_indented(to, verb->details);
+    fputs("\nflags:\n", to);
+    for (int i = 0; i < N_FLAGS; i++) {
+        if (!flag_allowed(&FLAGS[i], verb)) continue;
+        char left[48];
+        char letter[5] = "";
+        if (FLAGS[i].letter) (void)snprintf(letter, sizeof letter, "-%c, ", FLAGS[i].letter);
+        (void)snprintf(left, sizeof left, "%s%s%s%s", letter, FLAGS[i].name,
+                       FLAGS[i].operand ? " " : "", FLAGS[i].operand ? FLAGS[i].operand : "");
+        fprintf(to, "  %-20s %s\n", left, FLAGS[i].help);
+    }
+    fputs("\nexample:\n", to);
+    print_indented(to, verb->example);
+}

@@ -1,0 +1,11 @@
+/* Ctrl-C and SIGTERM: the first one asks the run to stop at the next tick, so that what is complete
+ * can be written; a second one ends the program at once. */
+#ifndef WEFT_HOST_INTERRUPT_H
+#define WEFT_HOST_INTERRUPT_H
+
+/* Catch SIGINT and SIGTERM from now on. */
+void wh_interrupt_install(void);
+/* Number of the caught signal, 0 when there was none. */
+int wh_interrupt_signal(void);
+
+#endif

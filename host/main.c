@@ -1,0 +1,54 @@
+/* weft: parse the arguments, run the verb, turn what went wrong into one line and an exit code. */
+#include "host/exit_code.h"
+#include "host/interrupt.h"
+#include "host/verbs.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+/* A result that did not reach its reader (full disk) is a failure even when the work was done. */
+static weft_status flush_stdout(weft_error *err) {
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return WEFT_OK;
+    return WEFT_FAIL(err, WEFT_E_OUTPUT, "cannot write to standard output: %s",
+                     errno ? strerror(errno) : "write error");
+}
+
+static weft_status run(int argc, char *const *argv, weft_error *err) {
+    static wh_cli cli; /* too large for a stack frame */
+    size_t n_verbs;
+    const wh_verb *const *verbs = wh_verbs(&n_verbs);
+    WEFT_TRY(wh_cli_parse(&cli, verbs, n_verbs, argc - 1, (const char *const *)(argv + 1), err));
+    cli.argc = argc;
+    cli.argv = argv;
+    switch (cli.action) {
+    case WH_CLI_VERSION:
+        printf("weft %s\n", WEFT_VERSION);
+        return WEFT_OK;
+    case WH_CLI_HELP:
+        if (cli.verb) {
+            wh_cli_print_verb(stdout, cli.verb);
+        } else {
+            wh_cli_print_overview(stdout, verbs, n_verbs);
+        }
+        return WEFT_OK;
+    case WH_CLI_RUN:
+        break;
+    }
+    wh_interrupt_install();
+    return cli.verb->run(&cli, err);
+}
+
+int main(int argc, char **argv) {
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file-size limit is then an error of write() */
+    weft_error err = {0};
+    weft_status st = run(argc, argv, &err);
+    if (st == WEFT_OK) st = flush_stdout(&err);
+    if (st != WEFT_OK) {
+        char line[640];
+        wh_exit_line(line, sizeof line, st, &err);
+        fputs(line, stderr);
+    }
+    return wh_exit_code(st, wh_interrupt_signal());
+}

@@ -1,0 +1,14 @@
+/* What a run would take: weft_plan as a table or as JSON. `weft plan` and `train --dry-run`. */
+#ifndef WEFT_HOST_PLAN_REPORT_H
+#define WEFT_HOST_PLAN_REPORT_H
+
+#include "host/text.h"
+
+#include <jansson.h>
+
+/* `rounds` scales the totals; `cohort` is the number of clients in a round. */
+void wh_plan_text(wh_text *to, const weft_plan *plan, int64_t rounds, int64_t cohort);
+/* *Owned*; NULL when memory is out. */
+json_t *wh_plan_json(const weft_plan *plan, int64_t rounds, int64_t cohort);
+
+#endif

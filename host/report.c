@@ -1,0 +1,176 @@
+#include "host/report.h"
+
+#include "host/json_util.h"
+#include "host/run_log.h"
+#include "host/text_table.h"
+#include "host/units.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+double wh_metrics_main(const weft_metrics *m) {
+    return m->is_regression ? m->pearson : m->accuracy;
+}
+
+const char *wh_metrics_main_name(bool is_regression) {
+    return is_regression ? "pearson" : "accuracy";
+}
+
+/* jansson's setters fail on NULL, and on a NULL object: the first failure frees everything. */
+static json_t *with(json_t *object, const char *key, json_t *value) {
+    if (object && json_object_set_new(object, key, value) == 0) return object;
+    if (!object) json_decref(value);
+    json_decref(object);
+    return NULL;
+}
+
+static json_t *integer(uint64_t value) {
+    return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
+}
+
+json_t *wh_summary_json(const wh_summary *s) {
+    json_t *o = with(json_object(), "name", json_string(s->name));
+    o = with(o, "folder", json_string(s->folder));
+    o = with(o, "weft_version", json_string(WEFT_VERSION));
+    o = with(o, "model", json_string(s->model));
+    o = with(o, "architecture", json_string(s->architecture));
+    o = with(o, "backend", json_string(s->backend));
+    o = with(o, "strategy", json_string(s->strategy));
+    o = with(o, "partition", json_string(s->partition));
+    o = with(o, "seed", json_integer(s->seed));
+    o = with(o, "num_clients", json_integer(s->num_clients));
+    o = with(o, "clients_per_round", json_integer(s->clients_per_round));
+    o = with(o, "num_rounds", json_integer(s->rounds_planned));
+    o = with(o, "rounds_done", json_integer(s->rounds_done));
+    o = with(o, "stopped_by_signal", s->signal ? json_integer(s->signal) : json_null());
+    o = with(o, "train_rows", json_integer(s->train_rows));
+    o = with(o, "test_rows", json_integer(s->test_rows));
+    o = with(o, "base_parameters", json_integer(s->base_parameters));
+    o = with(o, "adapter_parameters", json_integer(s->adapter_numel));
+    o = with(o, "steps", json_integer(s->steps));
+    o = with(o, "examples", json_integer(s->examples));
+    o = with(o, "tokens", json_integer(s->tokens));
+    o = with(o, "bytes_up", integer(s->wire.up));
+    o = with(o, "bytes_down", integer(s->wire.down));
+    o = with(o, "seconds_train", wh_json_real(s->seconds_train));
+    o = with(o, "seconds_total", wh_json_real(s->seconds_total));
+    if (s->has_metrics) {
+        o = with(o, "federated", wh_metrics_json(&s->metrics, s->binary_f1));
+        o = with(o, "federated_round", json_integer(s->metrics_round));
+    }
+    if (s->has_baselines) {
+        o = with(o, "majority", wh_metrics_json(&s->baselines.majority, s->binary_f1));
+        o = with(o, "linear_probe", wh_metrics_json(&s->baselines.probe, s->binary_f1));
+        o = with(o, "linear_probe_c", wh_json_real(s->baselines.probe_c));
+    }
+    return o;
+}
+
+/* ---- for people ---- */
+
+static void metrics_head(wh_text_table *t, bool is_regression) {
+    static const char *const CLASSES[] = {"accuracy", "F1 macro", "Matthews"};
+    static const char *const REGRESSION[] = {"Pearson", "Spearman", "MSE"};
+    wh_text_table_cell(t, "%s", "");
+    for (int i = 0; i < 3; i++)
+        wh_text_table_cell(t, "%s", (is_regression ? REGRESSION : CLASSES)[i]);
+    wh_text_table_cell(t, "loss");
+}
+
+static void metrics_row(wh_text_table *t, const char *name, const weft_metrics *m) {
+    char text[32];
+    double value[4] = {m->accuracy, m->f1_macro, m->matthews, m->loss};
+    if (m->is_regression) value[0] = m->pearson, value[1] = m->spearman, value[2] = m->mse;
+    wh_text_table_cell(t, "%s", name);
+    for (int i = 0; i < 4; i++) {
+        wh_text_table_cell(t, "%s", wh_units_metric(text, sizeof text, value[i]));
+    }
+}
+
+static void verdict(wh_text *to, const wh_summary *s) {
+    double ours = wh_metrics_main(&s->metrics), probe = wh_metrics_main(&s->baselines.probe);
+    if (!isfinite(ours) || !isfinite(probe)) return;
+    wh_text_addf(to, "  federated LoRA is %.4f %s the linear probe in %s\n", fabs(ours - probe),
+                 ours >= probe ? "above" : "BELOW", wh_metrics_main_name(s->metrics.is_regression));
+}
+
+static void add_pair(wh_text_table *t, const char *name, const char *value) {
+    wh_text_table_cell(t, "%s", name);
+    wh_text_table_cell(t, "%s", value);
+}
+
+static void facts(wh_text *to, const wh_summary *s) {
+    wh_text_table t;
+    wh_text_table_init(&t, "ll");
+    char line[256], a[32], b[32];
+    (void)snprintf(line, sizeof line, "%" PRId64 " of %" PRId64 ", %d of %d clients each, %s",
+                   s->rounds_done, s->rounds_planned, s->clients_per_round, s->num_clients,
+                   s->strategy);
+    add_pair(&t, "rounds", line);
+    (void)snprintf(line, sizeof line, "%s of %s parameters",
+                   wh_units_grouped(a, sizeof a, s->adapter_numel),
+                   wh_units_grouped(b, sizeof b, s->base_parameters + s->adapter_numel));
+    add_pair(&t, "trained", line);
+    (void)snprintf(line, sizeof line, "%s bytes (%s)",
+                   wh_units_grouped(a, sizeof a, (int64_t)s->wire.up),
+                   wh_units_wire(b, sizeof b, (double)s->wire.up));
+    add_pair(&t, "sent up", line);
+    (void)snprintf(line, sizeof line, "%s bytes (%s)",
+                   wh_units_grouped(a, sizeof a, (int64_t)s->wire.down),
+                   wh_units_wire(b, sizeof b, (double)s->wire.down));
+    add_pair(&t, "sent down", line);
+    double rate = s->seconds_train > 0.0 ? (double)s->tokens / s->seconds_train : (double)NAN;
+    (void)snprintf(line, sizeof line, "%s training, %s tok/s",
+                   wh_units_seconds(a, sizeof a, s->seconds_train),
+                   wh_units_count(b, sizeof b, rate));
+    add_pair(&t, "time", line);
+    add_pair(&t, "run folder", s->folder);
+    wh_text_table_add(to, &t, "  ");
+    wh_text_table_fini(&t);
+}
+
+void wh_summary_text(wh_text *to, const wh_summary *s) {
+    wh_text_addf(to, "%s\n", s->name);
+    if (s->has_metrics || s->has_baselines) {
+        const weft_metrics *any = s->has_metrics ? &s->metrics : &s->baselines.majority;
+        wh_text_table t;
+        wh_text_table_init(&t, "lrrrr");
+        metrics_head(&t, any->is_regression);
+        if (s->has_baselines) {
+            metrics_row(&t, any->is_regression ? "training mean" : "majority class",
+                        &s->baselines.majority);
+            metrics_row(&t, "linear probe", &s->baselines.probe);
+        }
+        if (s->has_metrics) metrics_row(&t, "federated LoRA", &s->metrics);
+        wh_text_addf(to, "\n");
+        wh_text_table_add(to, &t, "  ");
+        wh_text_table_fini(&t);
+        if (s->has_metrics && s->has_baselines) verdict(to, s);
+        wh_text_addf(to, "  on %" PRId64 " test rows, after round %" PRId64 "\n", any->n,
+                     s->has_metrics ? s->metrics_round : s->rounds_done);
+    }
+    wh_text_addf(to, "\n");
+    facts(to, s);
+    if (s->signal) wh_text_addf(to, "\n  stopped by signal %d before the last round\n", s->signal);
+}
+
+void wh_metrics_text(wh_text *to, const weft_metrics *m) {
+    wh_text_table t;
+    char text[32];
+    wh_text_table_init(&t, "lr");
+    wh_text_table_cell(&t, "rows");
+    wh_text_table_cell(&t, "%" PRId64, m->n);
+    const char *name[5] = {"loss", "accuracy", "F1 macro", "F1 (class 1)", "Matthews"};
+    double value[5] = {m->loss, m->accuracy, m->f1_macro, m->f1_binary, m->matthews};
+    if (m->is_regression) {
+        name[1] = "Pearson", name[2] = "Spearman", name[3] = "MSE", name[4] = NULL;
+        value[1] = m->pearson, value[2] = m->spearman, value[3] = m->mse;
+    }
+    for (int i = 0; i < 5; i++) {
+        if (!name[i] || !isfinite(value[i])) continue;
+        wh_text_table_cell(&t, "%s", name[i]);
+        wh_text_table_cell(&t, "%s", wh_units_metric(text, sizeof text, value[i]));
+    }
+    wh_text_table_add(to, &t, "");
+    wh_text_table_fini(&t);
+}

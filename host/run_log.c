@@ -1,0 +1,309 @@
+#include "host/run_log.h"
+
+#include "host/atomic_file.h"
+#include "host/json_util.h"
+#include "host/text.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum { METRICS, ROUNDS, CLIENTS, TIMING, EVENTS, LOG, N_FILES };
+
+static const char *const file_names[N_FILES] = {"metrics.jsonl", "rounds.csv",   "clients.csv",
+                                                "timing.jsonl",  "events.jsonl", "log.txt"};
+
+struct wh_run_log {
+    wh_append_file *file[N_FILES];
+    wh_run_log_options options;
+    wh_text line;
+};
+
+/* ---- metrics as columns: one list for tables and objects ---- */
+
+typedef struct metric_column {
+    const char *name;
+    size_t offset; /* of a double in weft_metrics */
+    bool regression, two_classes;
+} metric_column;
+
+static const metric_column metric_columns[] = {
+    {"accuracy", offsetof(weft_metrics, accuracy), false, false},
+    {"f1_macro", offsetof(weft_metrics, f1_macro), false, false},
+    {"f1_binary", offsetof(weft_metrics, f1_binary), false, true},
+    {"matthews", offsetof(weft_metrics, matthews), false, false},
+    {"pearson", offsetof(weft_metrics, pearson), true, false},
+    {"spearman", offsetof(weft_metrics, spearman), true, false},
+    {"mse", offsetof(weft_metrics, mse), true, false},
+};
+enum { N_METRICS = sizeof metric_columns / sizeof *metric_columns };
+
+static bool applies(const metric_column *column, bool is_regression, bool binary_f1) {
+    return column->regression == is_regression && (!column->two_classes || binary_f1);
+}
+
+static double metric_value(const weft_metrics *m, const metric_column *column) {
+    double value;
+    memcpy(&value, (const char *)m + column->offset, sizeof value);
+    return value;
+}
+
+/* ---- composing a line ---- */
+
+static void key(wh_text *t, const char *name) {
+    wh_text_addf(t, "%s\"%s\": ", t->len > 1 ? ", " : "", name);
+}
+
+static void key_int(wh_text *t, const char *name, int64_t value) {
+    key(t, name);
+    wh_text_addf(t, "%" PRId64, value);
+}
+
+static void key_real(wh_text *t, const char *name, double value) {
+    key(t, name);
+    if (isfinite(value))
+        wh_text_add_real(t, value);
+    else
+        wh_text_add(t, "null");
+}
+
+static void cell_int(wh_text *t, int64_t value) {
+    wh_text_addf(t, "%s%" PRId64, t->len ? "," : "", value);
+}
+
+static void cell_real(wh_text *t, double value) {
+    wh_text_add(t, ",");
+    wh_text_add_real(t, value);
+}
+
+static void eval_header(wh_text *t, const wh_run_log_options *o) {
+    wh_text_add(t, ",eval_n,eval_loss");
+    for (size_t i = 0; i < N_METRICS; i++)
+        if (applies(&metric_columns[i], o->is_regression, o->binary_f1))
+            wh_text_addf(t, ",eval_%s", metric_columns[i].name);
+}
+
+/* Empty cells when there was no evaluation. */
+static void eval_cells(wh_text *t, const wh_run_log_options *o, const weft_metrics *m) {
+    bool given = m && m->n > 0;
+    wh_text_add(t, ",");
+    if (given) wh_text_addf(t, "%" PRId64, m->n);
+    wh_text_add(t, ",");
+    if (given) wh_text_add_real(t, m->loss);
+    for (size_t i = 0; i < N_METRICS; i++) {
+        if (!applies(&metric_columns[i], o->is_regression, o->binary_f1)) continue;
+        wh_text_add(t, ",");
+        if (given) wh_text_add_real(t, metric_value(m, &metric_columns[i]));
+    }
+}
+
+static weft_status put(wh_run_log *log, int which, weft_error *err) {
+    WEFT_TRY(wh_text_check(&log->line, file_names[which], err));
+    weft_status st = wh_append_line(log->file[which], log->line.data, err);
+    wh_text_clear(&log->line);
+    return st;
+}
+
+/* ---- opening and closing ---- */
+
+static weft_status write_headers(wh_run_log *log, weft_error *err) {
+    wh_text_add(&log->line, "round,loss,lr,clients,skipped,examples,tokens,steps,wire_down_bytes,"
+                            "wire_up_bytes,wire_down_total_bytes,wire_up_total_bytes");
+    eval_header(&log->line, &log->options);
+    WEFT_TRY(put(log, ROUNDS, err));
+    wh_text_add(&log->line,
+                "round,client,rows,steps,examples,tokens,weight,loss,last_loss,update_norm,"
+                "skipped");
+    if (log->options.evaluates_clients) eval_header(&log->line, &log->options);
+    WEFT_TRY(put(log, CLIENTS, err));
+    return wh_run_log_flush(log, false, err);
+}
+
+weft_status wh_run_log_open(wh_run_log **out, const wh_run_folder *run,
+                            const wh_run_log_options *options, weft_error *err) {
+    wh_run_log *log = calloc(1, sizeof *log);
+    if (!log) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while opening the run's files");
+    log->options = *options;
+    weft_status st = WEFT_OK;
+    for (int i = 0; i < N_FILES && st == WEFT_OK; i++) {
+        char *path = wh_run_folder_file(run, file_names[i]);
+        st = path ? wh_append_open(&log->file[i], path, err)
+                  : WEFT_FAIL(err, WEFT_E_MEM, "out of memory while opening %s", file_names[i]);
+        free(path);
+    }
+    if (st == WEFT_OK) st = write_headers(log, err);
+    if (st != WEFT_OK) {
+        weft_status ignored = wh_run_log_close(log, NULL);
+        (void)ignored; /* the first failure is the one to report */
+        return st;
+    }
+    *out = log;
+    return WEFT_OK;
+}
+
+weft_status wh_run_log_close(wh_run_log *log, weft_error *err) {
+    if (!log) return WEFT_OK;
+    weft_status first = WEFT_OK;
+    for (int i = 0; i < N_FILES; i++) {
+        weft_status st = wh_append_close(log->file[i], first == WEFT_OK ? err : NULL);
+        if (first == WEFT_OK) first = st;
+    }
+    wh_text_free(&log->line);
+    free(log);
+    return first;
+}
+
+weft_status wh_run_log_flush(wh_run_log *log, bool sync, weft_error *err) {
+    for (int i = 0; i < N_FILES; i++)
+        WEFT_TRY(sync ? wh_append_sync(log->file[i], err) : wh_append_flush(log->file[i], err));
+    return WEFT_OK;
+}
+
+/* ---- rounds ---- */
+
+static weft_status put_metrics(wh_run_log *log, const weft_round_report *r,
+                               const weft_metrics *eval, weft_error *err) {
+    wh_text *t = &log->line;
+    wh_text_add(t, "{");
+    key_int(t, "round", r->round);
+    key_real(t, "loss", r->loss);
+    key_real(t, "lr", r->learning_rate);
+    key_int(t, "clients", r->n_clients);
+    key_int(t, "skipped", r->n_skipped);
+    key_int(t, "examples", r->examples);
+    key_int(t, "tokens", r->tokens);
+    key_int(t, "steps", r->steps);
+    key_int(t, "wire_down_bytes", (int64_t)r->wire.down);
+    key_int(t, "wire_up_bytes", (int64_t)r->wire.up);
+    key_int(t, "wire_down_total_bytes", (int64_t)r->wire_total.down);
+    key_int(t, "wire_up_total_bytes", (int64_t)r->wire_total.up);
+    if (eval && eval->n > 0) {
+        key_int(t, "eval_n", eval->n);
+        key_real(t, "eval_loss", eval->loss);
+        for (size_t i = 0; i < N_METRICS; i++) {
+            if (!applies(&metric_columns[i], log->options.is_regression, log->options.binary_f1))
+                continue;
+            char name[32];
+            (void)snprintf(name, sizeof name, "eval_%s", metric_columns[i].name);
+            key_real(t, name, metric_value(eval, &metric_columns[i]));
+        }
+    }
+    wh_text_add(t, "}");
+    return put(log, METRICS, err);
+}
+
+static weft_status put_round(wh_run_log *log, const weft_round_report *r, const weft_metrics *eval,
+                             weft_error *err) {
+    wh_text *t = &log->line;
+    cell_int(t, r->round);
+    cell_real(t, r->loss);
+    cell_real(t, r->learning_rate);
+    cell_int(t, r->n_clients);
+    cell_int(t, r->n_skipped);
+    cell_int(t, r->examples);
+    cell_int(t, r->tokens);
+    cell_int(t, r->steps);
+    cell_int(t, (int64_t)r->wire.down);
+    cell_int(t, (int64_t)r->wire.up);
+    cell_int(t, (int64_t)r->wire_total.down);
+    cell_int(t, (int64_t)r->wire_total.up);
+    eval_cells(t, &log->options, eval);
+    return put(log, ROUNDS, err);
+}
+
+static weft_status put_client(wh_run_log *log, int64_t round, const weft_client_report *c,
+                              const weft_metrics *eval, weft_error *err) {
+    wh_text *t = &log->line;
+    cell_int(t, round);
+    cell_int(t, c->client);
+    cell_int(t, c->rows);
+    cell_int(t, c->steps);
+    cell_int(t, c->examples);
+    cell_int(t, c->tokens);
+    cell_real(t, c->weight);
+    cell_real(t, c->loss);
+    cell_real(t, c->last_loss);
+    cell_real(t, c->update_norm);
+    cell_int(t, c->skipped);
+    if (log->options.evaluates_clients) eval_cells(t, &log->options, eval);
+    return put(log, CLIENTS, err);
+}
+
+weft_status wh_run_log_round(wh_run_log *log, const weft_round_report *report,
+                             const weft_metrics *eval, const weft_metrics *client_eval,
+                             weft_error *err) {
+    WEFT_TRY(put_metrics(log, report, eval, err));
+    WEFT_TRY(put_round(log, report, eval, err));
+    for (int32_t i = 0; i < report->n_clients; i++)
+        WEFT_TRY(put_client(log, report->round, &report->clients[i],
+                            client_eval ? &client_eval[i] : NULL, err));
+    return WEFT_OK;
+}
+
+/* ---- the rest ---- */
+
+weft_status wh_run_log_timing(wh_run_log *log, const wh_round_timing *timing, weft_error *err) {
+    wh_text *t = &log->line;
+    double s = timing->train_seconds;
+    wh_text_add(t, "{");
+    key_int(t, "round", timing->round);
+    key_real(t, "seconds", s);
+    key_real(t, "eval_seconds", timing->eval_seconds);
+    key_real(t, "tokens_per_s", s > 0 ? (double)timing->tokens / s : (double)NAN);
+    key_real(t, "client_updates_per_s", s > 0 ? (double)timing->clients / s : (double)NAN);
+    key_int(t, "peak_rss_bytes", timing->peak_rss_bytes);
+    key_int(t, "packs", timing->packs);
+    wh_text_add(t, "}");
+    return put(log, TIMING, err);
+}
+
+static void utc_now(char out[32]) {
+    time_t now = time(NULL);
+    struct tm utc = {0};
+    if (!gmtime_r(&now, &utc) || strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0) out[0] = '\0';
+}
+
+weft_status wh_run_log_event(wh_run_log *log, const char *kind, const json_t *fields,
+                             weft_error *err) {
+    char now[32];
+    utc_now(now);
+    json_t *event = json_pack("{s:s, s:s}", "time", now, "event", kind);
+    if (event && fields && json_object_update(event, (json_t *)(uintptr_t)fields) != 0) {
+        json_decref(event);
+        event = NULL;
+    }
+    if (!event) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for the event %s", kind);
+    wh_json_add(&log->line, event, 0);
+    json_decref(event);
+    return put(log, EVENTS, err);
+}
+
+weft_status wh_run_log_line(wh_run_log *log, weft_log_level level, const char *module,
+                            const char *text, weft_error *err) {
+    static const char *const names[] = {"error", "warn", "info", "debug"};
+    char now[32];
+    utc_now(now);
+    wh_text_addf(&log->line, "%s %s %s: ", now, names[(unsigned)level < 4 ? level : 3], module);
+    for (; *text; text++) wh_text_add_n(&log->line, *text == '\n' || *text == '\r' ? " " : text, 1);
+    return put(log, LOG, err);
+}
+
+json_t *wh_metrics_json(const weft_metrics *m, bool binary_f1) {
+    json_t *object = json_pack("{s:I, s:o}", "n", (json_int_t)m->n, "loss", wh_json_real(m->loss));
+    for (size_t i = 0; object && i < N_METRICS; i++) {
+        const metric_column *column = &metric_columns[i];
+        if (!applies(column, m->is_regression, binary_f1)) continue;
+        if (json_object_set_new(object, column->name, wh_json_real(metric_value(m, column))) != 0) {
+            json_decref(object);
+            object = NULL;
+        }
+    }
+    return object;
+}
+
+int64_t wh_peak_rss_bytes(void) {
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t)usage.ru_maxrss * 1024 : 0;
+}

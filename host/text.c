@@ -1,0 +1,129 @@
+#include "host/text.h"
+
+#include <locale.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void wh_text_free(wh_text *text) {
+    free(text->data);
+    *text = (wh_text){0};
+}
+
+void wh_text_clear(wh_text *text) {
+    text->len = 0;
+    if (text->data) text->data[0] = '\0';
+}
+
+/* Room for `more` characters and the NUL. */
+static bool reserve(wh_text *text, size_t more) {
+    if (text->failed) return false;
+    if (more >= SIZE_MAX / 2 - text->len) return text->failed = true, false;
+    size_t need = text->len + more + 1;
+    if (need <= text->cap) return true;
+    size_t cap = text->cap ? text->cap : 256;
+    while (cap < need) cap *= 2;
+    char *data = realloc(text->data, cap);
+    if (!data) return text->failed = true, false;
+    text->data = data, text->cap = cap;
+    return true;
+}
+
+void wh_text_add_n(wh_text *text, const char *s, size_t n) {
+    if (!reserve(text, n)) return;
+    if (n) memcpy(text->data + text->len, s, n);
+    text->len += n;
+    text->data[text->len] = '\0';
+}
+
+void wh_text_add(wh_text *text, const char *s) {
+    wh_text_add_n(text, s, strlen(s));
+}
+
+void wh_text_addf(wh_text *text, const char *format, ...) {
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (n < 0)
+        text->failed = true;
+    else if (reserve(text, (size_t)n)) {
+        (void)vsnprintf(text->data + text->len, (size_t)n + 1, format, again);
+        text->len += (size_t)n;
+    }
+    va_end(again);
+}
+
+void wh_text_add_real(wh_text *text, double value) {
+    char number[WH_NUMBER_TEXT];
+    wh_text_add(text, wh_real_text(number, value));
+}
+
+weft_status wh_text_check(const wh_text *text, const char *what, weft_error *err) {
+    if (!text->failed) return WEFT_OK;
+    return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while composing %s (%zu bytes so far)", what,
+                     text->len);
+}
+
+char *wh_text_take(wh_text *text) {
+    if (!text->data) wh_text_add_n(text, "", 0);
+    char *data = text->failed ? NULL : text->data;
+    if (!data) free(text->data);
+    *text = (wh_text){0};
+    return data;
+}
+
+/* printf wrote the number in the locale of the process: its decimal point may be another, even a
+ * longer, string. Put '.' there, and ".0" at the end when no point or exponent shows that this is a
+ * real. */
+static const char *normalise(char out[WH_NUMBER_TEXT]) {
+    const char *point = localeconv()->decimal_point;
+    size_t width = strlen(point);
+    char *at = width ? strstr(out, point) : NULL;
+    if (at) {
+        *at = '.';
+        memmove(at + 1, at + width, strlen(at + width) + 1);
+    }
+    if (!strpbrk(out, ".e")) {
+        size_t n = strlen(out);
+        memcpy(out + n, ".0", 3);
+    }
+    return out;
+}
+
+static const char *non_finite(char out[WH_NUMBER_TEXT], double value) {
+    (void)snprintf(out, WH_NUMBER_TEXT, "%s", isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+    return out;
+}
+
+const char *wh_real_text(char out[WH_NUMBER_TEXT], double value) {
+    if (!isfinite(value)) return non_finite(out, value);
+    for (int digits = 15; digits <= 17; digits++) {
+        (void)snprintf(out, WH_NUMBER_TEXT, "%.*g", digits, value);
+        double back = strtod(out, NULL);
+        if (memcmp(&back, &value, sizeof back) == 0) break;
+    }
+    return normalise(out);
+}
+
+const char *wh_float_text(char out[WH_NUMBER_TEXT], float value) {
+    if (!isfinite(value)) return non_finite(out, (double)value);
+    for (int digits = 6; digits <= 9; digits++) {
+        (void)snprintf(out, WH_NUMBER_TEXT, "%.*g", digits, (double)value);
+        float back = strtof(out, NULL);
+        if (memcmp(&back, &value, sizeof back) == 0) break;
+    }
+    return normalise(out);
+}
+
+char *wh_path_join(const char *folder, const char *file) {
+    wh_text path = {0};
+    size_t n = strlen(folder);
+    wh_text_add(&path, folder);
+    if (n && folder[n - 1] != '/') wh_text_add(&path, "/");
+    wh_text_add(&path, file);
+    return wh_text_take(&path);
+}
