@@ -14,18 +14,18 @@
 /* ---- the model
  * -------------------------------------------------------------------------------------- */
 
-weft_status we_linear_init(we_linear *model, wk_ctx *ctx, int32_t outputs, int32_t d) {
+weft_status we_probe_init(we_probe_model *model, wk_ctx *ctx, int32_t outputs, int32_t d) {
     void *memory = NULL;
     size_t count = (size_t)outputs * ((size_t)d + 1);
     WEFT_TRY(wk_host_alloc(ctx, &memory, count, sizeof(double), "a linear model"));
-    *model = (we_linear){.ctx = ctx, .outputs = outputs, .d = d, .w = memory};
+    *model = (we_probe_model){.ctx = ctx, .outputs = outputs, .d = d, .w = memory};
     model->b = model->w + (size_t)outputs * (size_t)d;
     return WEFT_OK;
 }
 
-void we_linear_free(we_linear *model) {
+void we_probe_free(we_probe_model *model) {
     if (model->w) wk_host_free(model->ctx, model->w);
-    *model = (we_linear){0};
+    *model = (we_probe_model){0};
 }
 
 /* Several sums at once, so that the compiler may use vectors without reordering any of them. */
@@ -39,7 +39,7 @@ static double dot(const float *x, const double *w, int32_t d) {
            ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
-void we_linear_apply(const we_linear *model, const float *x, float *y) {
+void we_probe_apply(const we_probe_model *model, const float *x, float *y) {
     for (int32_t k = 0; k < model->outputs; k++)
         y[k] = (float)(model->b[k] + dot(x, model->w + (int64_t)k * model->d, model->d));
 }
@@ -171,7 +171,7 @@ static double objective(void *ud, const double *scaled, double *gradient) {
  * ---------------------------------------------------------------------------------------- */
 
 /* The inverse of unscale. */
-static void load_start(const problem *p, const we_linear *model, double *scaled) {
+static void load_start(const problem *p, const we_probe_model *model, double *scaled) {
     int32_t d = model->d, skip = model->outputs - p->free;
     for (int32_t k = 0; k < p->free; k++, scaled += d + 1) {
         const double *w = model->w + (int64_t)(k + skip) * d;
@@ -183,7 +183,7 @@ static void load_start(const problem *p, const we_linear *model, double *scaled)
     }
 }
 
-static void store_result(we_linear *model, const double *w, int32_t free) {
+static void store_result(we_probe_model *model, const double *w, int32_t free) {
     int32_t d = model->d, skip = model->outputs - free;
     memset(model->w, 0, sizeof *model->w * (size_t)model->outputs * ((size_t)d + 1));
     for (int32_t k = 0; k < free; k++, w += d + 1) {
@@ -192,8 +192,8 @@ static void store_result(we_linear *model, const double *w, int32_t free) {
     }
 }
 
-weft_status we_logreg_fit(we_linear *model, const we_features *data,
-                          const we_linear_options *options, double *value) {
+weft_status we_logreg_fit(we_probe_model *model, const we_features *data,
+                          const we_probe_options *options, double *value) {
     wk_ctx *ctx = model->ctx;
     problem p = {.data = data,
                  .free = data->outputs == 2 ? 1 : data->outputs,

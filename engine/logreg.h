@@ -19,46 +19,46 @@ typedef struct we_features {
 } we_features;
 
 /* y = W x + b: logits of classes, or the value. */
-typedef struct we_linear {
+typedef struct we_probe_model {
     wk_ctx *ctx;
     int32_t outputs, d;
     double *w; /* (outputs, d) */
     double *b; /* (outputs) */
-} we_linear;
+} we_probe_model;
 
-typedef struct we_linear_options {
+typedef struct we_probe_options {
     double c;         /* inverse strength of the penalty, > 0 */
     bool standardise; /* penalise the weights of features scaled to mean 0 and variance 1 */
     int threads;      /* <= 1: this one */
     /* May be NULL: (done, total) optimizer iterations; false stops with WEFT_E_STOPPED. */
     bool (*tick)(void *ud, int64_t done, int64_t total);
     void *tick_ud;
-} we_linear_options;
+} we_probe_options;
 
-/* Zeros. The model owns its numbers: we_linear_free. */
-WEFT_NODISCARD weft_status we_linear_init(we_linear *model, wk_ctx *ctx, int32_t outputs,
-                                          int32_t d);
-void we_linear_free(we_linear *model); /* fine on a zeroed one */
+/* Zeros. The model owns its numbers: we_probe_free. */
+WEFT_NODISCARD weft_status we_probe_init(we_probe_model *model, wk_ctx *ctx, int32_t outputs,
+                                         int32_t d);
+void we_probe_free(we_probe_model *model); /* fine on a zeroed one */
 /* x (d) → y (outputs) */
-void we_linear_apply(const we_linear *model, const float *x, float *y);
+void we_probe_apply(const we_probe_model *model, const float *x, float *y);
 
 /* Minimises  mean of -log softmax(W x + b)[label] + |W|^2 / (2 c n),  the intercept free: the
  * objective of sklearn.linear_model.LogisticRegression(C=c) divided by c n. As there, two classes
- * have one weight vector (row 0 of W stays 0). Starts from the model as it is; *objective may be NULL.
- * WEFT_E_DATA: features that are not finite. */
-WEFT_NODISCARD weft_status we_logreg_fit(we_linear *model, const we_features *data,
-                                         const we_linear_options *options, double *objective);
+ * have one weight vector (row 0 of W stays 0). Starts from the model as it is; *objective may be
+ * NULL. WEFT_E_DATA: features that are not finite. */
+WEFT_NODISCARD weft_status we_logreg_fit(we_probe_model *model, const we_features *data,
+                                         const we_probe_options *options, double *objective);
 
 /* Minimises  sum of (w x + b - target)^2 + |w|^2 / c:  sklearn.linear_model.Ridge(alpha=1/c). By
  * normal equations and Cholesky; scratch of d^2 doubles. Errors as above. */
-WEFT_NODISCARD weft_status we_ridge_fit(we_linear *model, const we_features *data,
-                                        const we_linear_options *options, double *objective);
+WEFT_NODISCARD weft_status we_ridge_fit(we_probe_model *model, const we_features *data,
+                                        const we_probe_options *options, double *objective);
 
 /* Chooses c from 0.01, 0.1, 1, 10, 100 by the loss on a held-out fifth of the rows (drawn from
  * `seed`), then fits all rows with it: logistic for labels, ridge for targets. Fewer than ten rows:
  * c = 1. options->c is not read. *c may be NULL. */
-WEFT_NODISCARD weft_status we_probe_fit(we_linear *model, const we_features *data, uint64_t seed,
-                                        const we_linear_options *options, double *c);
+WEFT_NODISCARD weft_status we_probe_fit(we_probe_model *model, const we_features *data,
+                                        uint64_t seed, const we_probe_options *options, double *c);
 
 /* ---- shared by the fits ---- */
 

@@ -5,18 +5,18 @@
 
 #include <math.h>
 
-static weft_status fit(we_linear *model, const we_features *data,
-                       const we_linear_options *options) {
+static weft_status fit(we_probe_model *model, const we_features *data,
+                       const we_probe_options *options) {
     return data->label ? we_logreg_fit(model, data, options, NULL)
                        : we_ridge_fit(model, data, options, NULL);
 }
 
 /* Mean loss on rows: cross-entropy or squared error. */
-static double loss_on(const we_linear *model, const we_features *data, float *y) {
+static double loss_on(const we_probe_model *model, const we_features *data, float *y) {
     double sum = 0;
     for (int64_t i = 0; i < data->n; i++) {
         int64_t row = we_feature_index(data, i);
-        we_linear_apply(model, we_feature_row(data, i), y);
+        we_probe_apply(model, we_feature_row(data, i), y);
         if (data->label) {
             double top = (double)y[we_argmax(y, data->outputs)], total = 0;
             for (int32_t k = 0; k < data->outputs; k++) total += exp((double)y[k] - top);
@@ -30,8 +30,8 @@ static double loss_on(const we_linear *model, const we_features *data, float *y)
 }
 
 /* `shuffled` holds the rows in random order: the first fifth is held out. */
-static weft_status choose(we_linear *model, const we_features *data, int32_t *shuffled,
-                          we_linear_options *options, float *y, double *best) {
+static weft_status choose(we_probe_model *model, const we_features *data, int32_t *shuffled,
+                          we_probe_options *options, float *y, double *best) {
     static const double candidates[] = {0.01, 0.1, 1, 10, 100};
     we_features held = *data, used = *data;
     held.n = data->n / 5, held.row = shuffled;
@@ -47,10 +47,10 @@ static weft_status choose(we_linear *model, const we_features *data, int32_t *sh
     return WEFT_OK;
 }
 
-weft_status we_probe_fit(we_linear *model, const we_features *data, uint64_t seed,
-                         const we_linear_options *options, double *c) {
+weft_status we_probe_fit(we_probe_model *model, const we_features *data, uint64_t seed,
+                         const we_probe_options *options, double *c) {
     wk_ctx *ctx = model->ctx;
-    we_linear_options o = *options;
+    we_probe_options o = *options;
     void *rows = NULL, *y = NULL;
     weft_status st = WEFT_OK;
     double best = 1;

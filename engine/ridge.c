@@ -56,8 +56,8 @@ static void accumulate(normal *m, const we_features *data) {
     }
 }
 
-weft_status we_ridge_fit(we_linear *model, const we_features *data,
-                         const we_linear_options *options, double *objective) {
+weft_status we_ridge_fit(we_probe_model *model, const we_features *data,
+                         const we_probe_options *options, double *objective) {
     wk_ctx *ctx = model->ctx;
     size_t d = (size_t)data->d;
     void *memory = NULL;

@@ -66,16 +66,16 @@ static void logistic_as_sklearn(void **state) {
     for (size_t i = 0; i < sizeof logistic / sizeof *logistic; i++) {
         int32_t classes = logistic[i].classes;
         we_features data = data_of(logistic[i].n, logistic[i].d, classes);
-        we_linear_options options = {.c = logistic[i].c, .standardise = logistic[i].standardise};
+        we_probe_options options = {.c = logistic[i].c, .standardise = logistic[i].standardise};
         wk_ctx ctx;
         wk_ctx_init(&ctx, NULL);
-        we_linear model = {0};
+        we_probe_model model = {0};
         double value = 0, sum = 0;
         float y[5];
-        check_ok(we_linear_init(&model, &ctx, classes, data.d), &ctx.err);
+        check_ok(we_probe_init(&model, &ctx, classes, data.d), &ctx.err);
         check_ok(we_logreg_fit(&model, &data, &options, &value), &ctx.err);
         assert_true(fabs(value / logistic[i].objective - 1) < 1e-9);
-        we_linear_apply(&model, x + data.d, y);
+        we_probe_apply(&model, x + data.d, y);
         for (int32_t k = 0; k < classes; k++) sum += exp((double)y[k]);
         for (int32_t k = 0; k < classes; k++)
             assert_true(fabs(exp((double)y[k]) / sum / logistic[i].probability[k] - 1) < 1e-5);
@@ -83,7 +83,7 @@ static void logistic_as_sklearn(void **state) {
         double again = 0;
         check_ok(we_logreg_fit(&model, &data, &options, &again), &ctx.err);
         assert_true(fabs(again / value - 1) < 1e-12);
-        we_linear_free(&model);
+        we_probe_free(&model);
     }
 }
 
@@ -108,20 +108,20 @@ static void ridge_as_sklearn(void **state) {
     for (size_t i = 0; i < sizeof ridge / sizeof *ridge; i++) {
         we_features data = data_of(ridge[i].n, ridge[i].d, 1);
         data.label = NULL, data.target = target;
-        we_linear_options options = {.c = ridge[i].c, .standardise = ridge[i].standardise};
+        we_probe_options options = {.c = ridge[i].c, .standardise = ridge[i].standardise};
         wk_ctx ctx;
         wk_ctx_init(&ctx, NULL);
-        we_linear model = {0};
+        we_probe_model model = {0};
         double value = 0;
-        check_ok(we_linear_init(&model, &ctx, 1, data.d), &ctx.err);
+        check_ok(we_probe_init(&model, &ctx, 1, data.d), &ctx.err);
         check_ok(we_ridge_fit(&model, &data, &options, &value), &ctx.err);
         assert_true(fabs(value / ridge[i].objective - 1) < 1e-9);
         for (int r = 0; r < 3; r++) {
             float y = 0;
-            we_linear_apply(&model, x + r * data.d, &y);
+            we_probe_apply(&model, x + r * data.d, &y);
             assert_true(fabs((double)y / ridge[i].prediction[r] - 1) < 1e-5);
         }
-        we_linear_free(&model);
+        we_probe_free(&model);
     }
 }
 
@@ -131,10 +131,10 @@ static void threads_and_choices_change_nothing(void **state) {
     wk_ctx ctx;
     wk_ctx_init(&ctx, NULL);
     we_features data = data_of(90, 6, 3);
-    we_linear model[3] = {{0}, {0}, {0}};
+    we_probe_model model[3] = {{0}, {0}, {0}};
     for (int i = 0; i < 2; i++) {
-        we_linear_options options = {.c = 1, .threads = 1 + 3 * i};
-        check_ok(we_linear_init(&model[i], &ctx, 3, 6), &ctx.err);
+        we_probe_options options = {.c = 1, .threads = 1 + 3 * i};
+        check_ok(we_probe_init(&model[i], &ctx, 3, 6), &ctx.err);
         check_ok(we_logreg_fit(&model[i], &data, &options, NULL), &ctx.err);
     }
     check_same("w", model[1].w, model[0].w, sizeof(double) * 3 * 7);
@@ -146,7 +146,7 @@ static void threads_and_choices_change_nothing(void **state) {
         memcpy(copy + 6 * i, x + 6 * row[i], sizeof(float) * 6);
         copied[i] = label[row[i]];
     }
-    we_linear_options options = {.c = 1, .standardise = true};
+    we_probe_options options = {.c = 1, .standardise = true};
     we_features chosen = data, plain = data;
     chosen.row = row, chosen.n = 40;
     plain.x = copy, plain.label = copied, plain.n = 40;
@@ -155,7 +155,7 @@ static void threads_and_choices_change_nothing(void **state) {
     check_ok(we_logreg_fit(&model[0], &chosen, &options, NULL), &ctx.err);
     check_ok(we_logreg_fit(&model[1], &plain, &options, NULL), &ctx.err);
     check_same("w", model[1].w, model[0].w, sizeof(double) * 3 * 7);
-    for (int i = 0; i < 3; i++) we_linear_free(&model[i]);
+    for (int i = 0; i < 3; i++) we_probe_free(&model[i]);
 }
 
 /* Features that separate the classes but for noise want a weak penalty; features that are noise a
@@ -181,16 +181,16 @@ static void the_probe_chooses_its_strength(void **state) {
             data.target = value;
         else
             data.label = classes;
-        we_linear_options options = {.standardise = true};
-        we_linear model = {0};
+        we_probe_options options = {.standardise = true};
+        we_probe_model model = {0};
         double c = 0, again = 0;
-        check_ok(we_linear_init(&model, &ctx, data.outputs, D), &ctx.err);
+        check_ok(we_probe_init(&model, &ctx, data.outputs, D), &ctx.err);
         check_ok(we_probe_fit(&model, &data, 5, &options, &c), &ctx.err);
         assert_true(real ? c >= 10 : c <= 0.1);
         int hits = 0;
         for (int i = 0; i < N && !regression; i++) {
             float y[2];
-            we_linear_apply(&model, noise + i * D, y);
+            we_probe_apply(&model, noise + i * D, y);
             hits += (y[1] > y[0]) == classes[i];
         }
         if (real && !regression) assert_true(hits > 390);
@@ -198,7 +198,7 @@ static void the_probe_chooses_its_strength(void **state) {
         memset(model.w, 0, sizeof(double) * (size_t)data.outputs * (D + 1));
         check_ok(we_probe_fit(&model, &data, 5, &options, &again), &ctx.err);
         assert_true(again == c && model.w[0] == w);
-        we_linear_free(&model);
+        we_probe_free(&model);
     }
 }
 
@@ -207,10 +207,10 @@ static void few_rows_and_odd_ones(void **state) {
     wk_ctx ctx;
     wk_ctx_init(&ctx, NULL);
     we_features data = data_of(5, 4, 3);
-    we_linear_options options = {.c = 1, .standardise = true};
-    we_linear model = {0};
+    we_probe_options options = {.c = 1, .standardise = true};
+    we_probe_model model = {0};
     double c = 0;
-    check_ok(we_linear_init(&model, &ctx, 3, 4), &ctx.err);
+    check_ok(we_probe_init(&model, &ctx, 3, 4), &ctx.err);
     check_ok(we_probe_fit(&model, &data, 1, &options, &c), &ctx.err);
     assert_true(c == 1);
     for (int i = 0; i < 5; i++) x[4 * i + 2] = 7; /* a constant feature */
@@ -218,7 +218,7 @@ static void few_rows_and_odd_ones(void **state) {
     for (int i = 0; i < 5; i++) label[i] = 1; /* a single class */
     check_ok(we_logreg_fit(&model, &data, &options, NULL), &ctx.err);
     float y[3];
-    we_linear_apply(&model, x, y);
+    we_probe_apply(&model, x, y);
     assert_true(y[1] > y[0] && y[1] > y[2] && isfinite(y[1]));
     x[4 * 3 + 1] = NAN;
     assert_int_equal(we_logreg_fit(&model, &data, &options, NULL), WEFT_E_DATA);
@@ -226,8 +226,8 @@ static void few_rows_and_odd_ones(void **state) {
                         "feature 1 of row 3 is not finite: the frozen model overflows on it");
     data.label = NULL, data.target = target, data.outputs = 1;
     assert_int_equal(we_ridge_fit(&model, &data, &options, NULL), WEFT_E_DATA);
-    we_linear_free(&model);
-    we_linear_free(&model);
+    we_probe_free(&model);
+    we_probe_free(&model);
 }
 
 static bool stop_at_two(void *ud, int64_t done, int64_t total) {
@@ -242,13 +242,13 @@ static void a_tick_can_stop_it(void **state) {
     wk_ctx_init(&ctx, NULL);
     int64_t last = -1;
     we_features data = data_of(60, 4, 3);
-    we_linear_options options = {.c = 1, .tick = stop_at_two, .tick_ud = &last};
-    we_linear model = {0};
-    check_ok(we_linear_init(&model, &ctx, 3, 4), &ctx.err);
+    we_probe_options options = {.c = 1, .tick = stop_at_two, .tick_ud = &last};
+    we_probe_model model = {0};
+    check_ok(we_probe_init(&model, &ctx, 3, 4), &ctx.err);
     assert_int_equal(we_logreg_fit(&model, &data, &options, NULL), WEFT_E_STOPPED);
     assert_int_equal(last, 2);
     assert_true(model.w[0] == 0); /* untouched */
-    we_linear_free(&model);
+    we_probe_free(&model);
 }
 
 /* Rosenbrock 1960: a curved valley, minimum 0 at (1, 1). */
@@ -304,12 +304,12 @@ static void memory_may_run_out_anywhere(void **state) {
             wk_hooks hooks = {.ud = &f, .alloc = failing_alloc, .release = failing_release};
             wk_ctx ctx;
             wk_ctx_init(&ctx, &hooks);
-            we_linear model = {0};
-            we_linear_options options = {0};
-            st = we_linear_init(&model, &ctx, data.outputs, data.d);
+            we_probe_model model = {0};
+            we_probe_options options = {0};
+            st = we_probe_init(&model, &ctx, data.outputs, data.d);
             if (st == WEFT_OK) st = we_probe_fit(&model, &data, 1, &options, NULL);
             assert_true(st == WEFT_OK || st == WEFT_E_MEM);
-            we_linear_free(&model);
+            we_probe_free(&model);
             assert_int_equal(f.live, 0);
             assert_true(allowed < 100);
         }
