@@ -149,7 +149,7 @@ static void pathological_gives_n_classes(void **state) {
                                      NULL};
         weft_partition *p = build(pairs, &rows, ROWS);
         for (int32_t c = 0; c < p->n_clients; c++) {
-            char each[8];
+            char each[16];
             (void)snprintf(each, sizeof each, "%d", classes_of(p, c));
             assert_string_equal(each, cases[i].each);
         }
