@@ -5,6 +5,7 @@
 #include "kernels/rng.h"
 
 #include <math.h>
+#include <string.h>
 
 #define BATCH      16 /* counters at a time: 64 words */
 #define BLOCK_ROWS 16 /* of a task */
@@ -35,23 +36,34 @@ static void philox_batch(uint32_t *restrict out, uint64_t key, uint32_t counter,
 typedef struct mask {
     uint64_t key;
     const uint32_t *at; /* step, round, client */
-    uint64_t threshold; /* keep when the word is at least this: p * 2^32, rounded up */
+    uint32_t threshold; /* keep when the word is at least this: p * 2^32, rounded up */
     float scale;
     bool accumulate;
 } mask;
 
+/* n <= 4 * BATCH elements with their words; a compare of signed numbers after turning the sign
+ * bits. */
+static void drop_some(float *y, const float *x, const uint32_t *word, int64_t n, const mask *m) {
+    const int32_t edge = (int32_t)(m->threshold ^ 0x80000000u);
+    const float scale = m->scale;
+    const bool accumulate = m->accumulate;
+    for (int64_t i = 0; i < n; i += VL) {
+        vi turned;
+        memcpy(&turned, word + i, sizeof turned);
+        turned ^= (int32_t)0x80000000;
+        vf kept = vf_select(turned >= edge, vf_at(x, i, n) * scale, vf_set(0.0f));
+        vf_put(y, i, n, accumulate ? vf_at(y, i, n) + kept : kept);
+    }
+}
+
 /* Elements [0, d) of a row whose first element has the given index in its segment. */
 static void drop_row(const mask *m, float *y, const float *x, int64_t d, uint32_t index) {
-    uint32_t word[4 * BATCH];
-    int64_t j = 0;
-    while (j < d) {
+    uint32_t word[4 * BATCH + VL] = {0}; /* the last load may reach over the end */
+    for (int64_t j = 0; j < d;) {
         const uint32_t first = index + (uint32_t)j, lead = first & 3u;
         philox_batch(word, m->key, first >> 2, m->at);
         const int64_t n = cpu_min(4 * BATCH - lead, d - j);
-        for (int64_t i = 0; i < n; i++) {
-            const float kept = word[i + lead] >= m->threshold ? x[j + i] * m->scale : 0.0f;
-            y[j + i] = m->accumulate ? y[j + i] + kept : kept;
-        }
+        drop_some(y + j, x + j, word + lead, n, m);
         j += n;
     }
 }
@@ -68,7 +80,7 @@ static weft_status dropout(wk_dev *dev, const wk_dropout_args *a) {
     const int32_t *off = a->segs.off.data;
     const double edge = ceil((double)a->p * 4294967296.0);
     const mask all = {.key = a->key,
-                      .threshold = (uint64_t)edge,
+                      .threshold = (uint32_t)edge,
                       .scale = (float)(1.0 / (1.0 - (double)a->p)),
                       .accumulate = a->accumulate};
     int64_t blocks = 0;
