@@ -49,7 +49,8 @@ weft_status weft_engine_adapter_write(weft_engine *e, const float *flat, weft_er
                        (long long)e->rounds_done);
         goto out;
     }
-    WEFT_TRY_GOTO(st, wk_host_alloc(&e->ctx, &copy, (size_t)lora->size, sizeof *flat, "adapter"), out);
+    WEFT_TRY_GOTO(st, wk_host_alloc(&e->ctx, &copy, (size_t)lora->size, sizeof *flat, "adapter"),
+                  out);
     for (int32_t i = 0; i < lora->n_views; i++) { /* gaps between views stay zero */
         const weft_view *v = &lora->view[i];
         int64_t n = v->ndim == 2 ? v->dim[0] * v->dim[1] : v->dim[0];

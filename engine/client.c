@@ -15,7 +15,8 @@ int64_t we_visit_steps(const weft_config *cfg, int64_t n_rows) {
     return cfg->client_local_epochs * ceil_div(n_rows, cfg->client_batch_size);
 }
 
-/* Fisher and Yates over the client's own stream: a pure function of (seed, round, client, epoch). */
+/* Fisher and Yates over the client's own stream: a pure function of (seed, round, client, epoch).
+ */
 static void shuffle(const weft_config *cfg, we_visit *v, int64_t epoch, int64_t round) {
     wk_stream s = wk_stream_at(wk_rng_key(cfg->run_seed, WK_RNG_SHUFFLE, 0), (uint32_t)epoch,
                                (uint32_t)round, (uint32_t)v->client);
@@ -59,22 +60,21 @@ static weft_status run_pack(weft_engine *e, int32_t n, wk_tensor loss_row) {
                     .train = true};
     WEFT_TRY(we_encoder_forward(&pass));
     WEFT_TRY(we_encoder_loss(&pass));
-    wk_seg_sum_args sum = {.out = loss_row,
-                           .x = e->acts.loss,
-                           .weight = e->batch.weight,
-                           .segs = e->batch.row_segs};
+    wk_seg_sum_args sum = {
+        .out = loss_row, .x = e->acts.loss, .weight = e->batch.weight, .segs = e->batch.row_segs};
     WEFT_TRY(wk_seg_sum(e->dev, &sum));
     WEFT_TRY(we_encoder_backward(&pass));
     we_pack_clear(&e->pack);
     return WEFT_OK;
 }
 
-/* Step `t` of every client that still has one: micro-batches in turn, so that each slot comes once a pack. */
+/* Step `t` of every client that still has one: micro-batches in turn, so that each slot comes once
+ * a pack. */
 static weft_status run_step(weft_engine *e, we_visit *visits, int32_t n, int64_t t, int64_t round,
                             int64_t *packs, wk_tensor loss_row) {
     const weft_config *cfg = e->cfg;
-    int64_t micro = cfg->client_micro_batch_size > 0 ? cfg->client_micro_batch_size
-                                                     : cfg->client_batch_size;
+    int64_t micro =
+        cfg->client_micro_batch_size > 0 ? cfg->client_micro_batch_size : cfg->client_batch_size;
     int64_t turns = ceil_div(cfg->client_batch_size, micro);
     we_pack_clear(&e->pack);
     for (int64_t turn = 0; turn < turns; turn++) {
@@ -108,7 +108,8 @@ static weft_status run_step(weft_engine *e, we_visit *visits, int32_t n, int64_t
 }
 
 /* Bring the losses of steps [first, end) home and add them up in order. */
-static weft_status read_losses(weft_engine *e, we_visit *visits, int32_t n, int64_t first, int64_t end) {
+static weft_status read_losses(weft_engine *e, we_visit *visits, int32_t n, int64_t first,
+                               int64_t end) {
     we_slots *s = &e->slots;
     WEFT_TRY(wk_download(e->dev, s->losses, wk_rows(s->loss, 0, end - first)));
     wk_fill_args zero = {.y = s->loss};
@@ -148,6 +149,7 @@ weft_status we_wave_run(weft_engine *e, we_visit *visits, int32_t n, int64_t rou
         WEFT_TRY(we_tick(e, WEFT_PHASE_TRAIN, *done, total));
     }
     WEFT_TRY(wk_download(e->dev, s->dead, s->state.dead));
-    for (int32_t k = 0; k < n; k++) visits[k].dead = s->dead[k] != 0 || !isfinite(visits[k].loss_sum);
+    for (int32_t k = 0; k < n; k++)
+        visits[k].dead = s->dead[k] != 0 || !isfinite(visits[k].loss_sum);
     return WEFT_OK;
 }

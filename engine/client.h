@@ -1,6 +1,7 @@
-/* Local training of up to K clients at once, in lock step: step t of every client happens together, packed
- * into as few passes over the frozen base as fit. A client's numbers do not depend on who shares its pack:
- * its batches come from its own streams, its micro-batches stay whole, its sums run in its own rows' order. */
+/* Local training of up to K clients at once, in lock step: step t of every client happens together,
+ * packed into as few passes over the frozen base as fit. A client's numbers do not depend on who
+ * shares its pack: its batches come from its own streams, its micro-batches stay whole, its sums
+ * run in its own rows' order. */
 #ifndef WE_CLIENT_H
 #define WE_CLIENT_H
 
@@ -13,9 +14,9 @@ typedef struct we_visit {
     int32_t client;
     const int32_t *rows; /* the rows it holds */
     int64_t n_rows;
-    int64_t steps;       /* optimizer steps to do */
-    int32_t *order;      /* (largest client) permutation of the current epoch */
-    int64_t epoch;       /* epoch that `order` is for; -1: none yet */
+    int64_t steps;  /* optimizer steps to do */
+    int32_t *order; /* (largest client) permutation of the current epoch */
+    int64_t epoch;  /* epoch that `order` is for; -1: none yet */
     int64_t examples, tokens;
     double loss_sum, last_loss;
     bool dead; /* its gradient became non-finite */
@@ -24,9 +25,10 @@ typedef struct we_visit {
 /* Optimizer steps of a client with n rows in one round: local_steps, or local_epochs passes. */
 int64_t we_visit_steps(const weft_config *cfg, int64_t n_rows);
 
-/* Train visits[0..n) in slots [0, n) from the global adapter; fills their counts and losses. *packs grows by
- * the passes over the base; done and total count client steps of the round for progress. */
-WEFT_NODISCARD weft_status we_wave_run(weft_engine *e, we_visit *visits, int32_t n, int64_t round, double lr,
-                                       int64_t *packs, int64_t *done, int64_t total);
+/* Train visits[0..n) in slots [0, n) from the global adapter; fills their counts and losses. *packs
+ * grows by the passes over the base; done and total count client steps of the round for progress.
+ */
+WEFT_NODISCARD weft_status we_wave_run(weft_engine *e, we_visit *visits, int32_t n, int64_t round,
+                                       double lr, int64_t *packs, int64_t *done, int64_t total);
 
 #endif

@@ -1,13 +1,15 @@
-/* The engine's state, shared by the files that run a job: client.c, round.c, eval.c, baselines.c, plan.c and
- * api.c. Memory comes from three arenas, taken in engine_open.c: base (frozen weights), run (global adapter,
- * server state, slots) and step (one pack's activations). */
+/* The engine's state, shared by the files that run a job: client.c, round.c, eval.c, baselines.c,
+ * plan.c and api.c. Memory comes from three arenas, taken in engine_open.c: base (frozen weights),
+ * run (global adapter, server state, slots) and step (one pack's activations). */
 #ifndef WE_ENGINE_H
 #define WE_ENGINE_H
 
 #include "engine/client.h"
+#include "engine/cohort.h"
 #include "engine/config.h"
 #include "engine/models/encoder.h"
 #include "engine/pack.h"
+#include "engine/schedule.h"
 #include "engine/slots.h"
 
 /* The server's side: the global adapter and what the server optimizer keeps. */
@@ -50,11 +52,13 @@ static inline we_positions we_engine_positions(const weft_engine *e) {
     return p;
 }
 
-/* Forward passes over rows, packed, in order. `rows` NULL: 0 … n-1. After each pack `take` sees which rows
- * [first, first+count) of the list it held; outputs are in acts. `adapters` as in we_pass. */
+/* Forward passes over rows, packed, in order. `rows` NULL: 0 … n-1. After each pack `take` sees
+ * which rows [first, first+count) of the list it held; outputs are in acts. `adapters` as in
+ * we_pass. */
 typedef weft_status (*we_take)(void *ud, weft_engine *e, int64_t first, int64_t count);
-WEFT_NODISCARD weft_status we_forward_rows(weft_engine *e, const weft_rows *data, const int32_t *rows,
-                                           int64_t n, const we_adapters *adapters, weft_phase phase,
+WEFT_NODISCARD weft_status we_forward_rows(weft_engine *e, const weft_rows *data,
+                                           const int32_t *rows, int64_t n,
+                                           const we_adapters *adapters, weft_phase phase,
                                            we_take take, void *ud);
 
 /* Metrics of model outputs (n, C) against the rows' labels or targets. */

@@ -1,5 +1,6 @@
-/* Opening an engine: describe (names, shapes, limits), measure, take memory, load weights. The same placing
- * code runs twice, first with arenas that only count, so that every byte is known before any is taken. */
+/* Opening an engine: describe (names, shapes, limits), measure, take memory, load weights. The same
+ * placing code runs twice, first with arenas that only count, so that every byte is known before
+ * any is taken. */
 #include "engine/engine.h"
 #include "kernels/dev.h"
 
@@ -24,10 +25,12 @@ static void hook_release(void *ud, void *ptr) {
 
 static weft_status check_options(weft_engine *e, const weft_engine_options *o) {
     if (o->size != sizeof *o)
-        return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG, "weft_engine_options.size is %zu, this library has %zu",
-                         o->size, sizeof *o);
+        return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG,
+                         "weft_engine_options.size is %zu, this library has %zu", o->size,
+                         sizeof *o);
     if (!o->config || !o->model.meta || (!o->train && !o->test))
-        return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG, "config, model and rows are needed to open an engine");
+        return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG,
+                         "config, model and rows are needed to open an engine");
     if (o->train && !o->partition)
         return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG, "training rows need a partition");
     if (o->train && o->test && o->train->num_labels != o->test->num_labels)
@@ -45,17 +48,20 @@ static weft_status take_host_arrays(weft_engine *e) {
         largest = n > largest ? n : largest;
         max_steps = steps > max_steps ? steps : max_steps;
     }
-    if (e->cfg->fl_clients_per_round > part->n_clients)
-        return WEFT_FAIL(&e->ctx.err, WEFT_E_CONFIG, "fl.clients_per_round is %lld, there are %d clients",
-                         (long long)e->cfg->fl_clients_per_round, part->n_clients);
-    e->cohort_size = (int32_t)e->cfg->fl_clients_per_round;
-    int64_t slots = e->cfg->engine_slots > 0 ? e->cfg->engine_slots : SLOTS_AUTO;
-    int32_t k = slots < e->cohort_size ? (int32_t)slots : e->cohort_size;
+    const weft_config *cfg = e->cfg;
+    if (cfg->fl_clients_per_round > part->n_clients)
+        return WEFT_FAIL(&e->ctx.err, WEFT_E_CONFIG,
+                         "fl.clients_per_round is %lld, but there are %d clients",
+                         (long long)cfg->fl_clients_per_round, part->n_clients);
+    int64_t cohort = cfg->fl_clients_per_round,
+            slots = cfg->engine_slots > 0 ? cfg->engine_slots : SLOTS_AUTO;
+    e->cohort_size = (int32_t)cohort;
+    int32_t k = (int32_t)(slots < cohort ? slots : cohort);
     WEFT_TRY(we_slots_init(&e->slots, &e->ctx, k, max_steps));
     void *p = NULL;
-    WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)e->cohort_size, sizeof *e->cohort, "cohort"));
+    WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)cohort, sizeof *e->cohort, "cohort"));
     e->cohort = p;
-    WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)e->cohort_size, sizeof *e->reports, "client reports"));
+    WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)cohort, sizeof *e->reports, "client reports"));
     e->reports = p;
     WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)k, sizeof *e->visits, "client visits"));
     e->visits = p;
@@ -158,11 +164,11 @@ void we_engine_fini(weft_engine *e) {
     wk_dev_close(e->dev);
 }
 
-weft_status weft_engine_open(weft_engine **out, const weft_engine_options *options, weft_error *err) {
+weft_status weft_engine_open(weft_engine **out, const weft_engine_options *options,
+                             weft_error *err) {
     wk_ctx ctx; /* for the engine itself; later failures are in its own */
-    const wk_hooks hooks = {.ud = options->hooks.ud,
-                            .alloc = options->hooks.alloc,
-                            .release = options->hooks.release};
+    const wk_hooks hooks = {
+        .ud = options->hooks.ud, .alloc = options->hooks.alloc, .release = options->hooks.release};
     wk_ctx_init(&ctx, &hooks);
     void *memory = NULL;
     weft_status st = wk_host_alloc(&ctx, &memory, 1, sizeof(weft_engine), "engine");

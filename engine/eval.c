@@ -1,5 +1,5 @@
-/* Forward passes over many rows, and the scores of what comes out. Rows are packed in their order, up to
- * the pack's limits; a row's outputs do not depend on the packing. */
+/* Forward passes over many rows, and the scores of what comes out. Rows are packed in their order,
+ * up to the pack's limits; a row's outputs do not depend on the packing. */
 #include "engine/engine.h"
 #include "engine/metrics.h"
 #include "kernels/dev.h"
@@ -66,7 +66,8 @@ weft_status weft_engine_eval(weft_engine *e, const weft_eval_options *options, w
     weft_status st = WEFT_OK;
     void *outputs = NULL;
     if (!data) {
-        st = WEFT_FAIL(&e->ctx.err, WEFT_E_CONFIG, "there are no %s rows to evaluate on; set data.%s",
+        st = WEFT_FAIL(&e->ctx.err, WEFT_E_CONFIG,
+                       "there are no %s rows to evaluate on; set data.%s",
                        options->split == WEFT_SPLIT_TEST ? "test" : "training",
                        options->split == WEFT_SPLIT_TEST ? "test" : "train");
         goto out;

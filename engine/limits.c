@@ -7,42 +7,46 @@ typedef struct lengths {
     int64_t shortest, longest;
 } lengths;
 
-static weft_status check_rows(weft_engine *e, const weft_rows *rows, const char *name, lengths *len) {
+static weft_status check_rows(weft_engine *e, const weft_rows *rows, const char *name,
+                              lengths *len) {
     const we_hparams *hp = &e->model.hp;
     int64_t usable = hp->max_pos - hp->pos_offset;
-    if (rows->n_rows <= 0)
-        return WEFT_FAIL(&e->ctx.err, WEFT_E_DATA, "there are no %s rows", name);
+    if (rows->n_rows <= 0) return WEFT_FAIL(&e->ctx.err, WEFT_E_DATA, "there are no %s rows", name);
     for (int64_t i = 0; i < rows->n_rows; i++) {
         int64_t n = rows->offset[i + 1] - rows->offset[i];
         if (n < 1)
-            return WEFT_FAIL(&e->ctx.err, WEFT_E_DATA, "%s row %lld has no tokens", name, (long long)i);
+            return WEFT_FAIL(&e->ctx.err, WEFT_E_DATA, "%s row %lld has no tokens", name,
+                             (long long)i);
         if (n > usable)
-            return WEFT_FAIL(&e->ctx.err, WEFT_E_CONFIG,
-                             "%s row %lld has %lld tokens, the model takes %lld; set data.max_length=%lld",
-                             name, (long long)i, (long long)n, (long long)usable, (long long)usable);
+            return WEFT_FAIL(
+                &e->ctx.err, WEFT_E_CONFIG,
+                "%s row %lld has %lld tokens, the model takes %lld; set data.max_length=%lld", name,
+                (long long)i, (long long)n, (long long)usable, (long long)usable);
         if (n > len->longest) len->longest = n;
         if (n < len->shortest) len->shortest = n;
         if (rows->label && (rows->label[i] < 0 || rows->label[i] >= rows->num_labels))
-            return WEFT_FAIL(&e->ctx.err, WEFT_E_DATA, "%s row %lld: label %d is outside [0, %d)", name,
-                             (long long)i, rows->label[i], rows->num_labels);
+            return WEFT_FAIL(&e->ctx.err, WEFT_E_DATA, "%s row %lld: label %d is outside [0, %d)",
+                             name, (long long)i, rows->label[i], rows->num_labels);
     }
     for (int64_t t = 0; t < rows->offset[rows->n_rows]; t++) {
         if (rows->token[t] < 0 || rows->token[t] >= hp->vocab)
-            return WEFT_FAIL(&e->ctx.err, WEFT_E_DATA,
-                             "token id %d is outside the model's vocabulary of %d: tokenizer and weights "
-                             "do not belong together",
-                             rows->token[t], hp->vocab);
+            return WEFT_FAIL(
+                &e->ctx.err, WEFT_E_DATA,
+                "token id %d is outside the model's vocabulary of %d: tokenizer and weights "
+                "do not belong together",
+                rows->token[t], hp->vocab);
         if (rows->type && e->model.arch->type && rows->type[t] >= hp->type_vocab)
-            return WEFT_FAIL(&e->ctx.err, WEFT_E_DATA,
-                             "token type %d is outside the model's %d types: it takes no text pairs",
-                             rows->type[t], hp->type_vocab);
+            return WEFT_FAIL(
+                &e->ctx.err, WEFT_E_DATA,
+                "token type %d is outside the model's %d types: it takes no text pairs",
+                rows->type[t], hp->type_vocab);
     }
     return WEFT_OK;
 }
 
 /* Tokens of the `micro` longest rows of a client: no micro-batch of it can hold more. */
-static int64_t largest_micro_batch(const weft_rows *rows, const int32_t *row, int64_t n, int64_t micro,
-                                   int64_t longest, int64_t *histogram) {
+static int64_t largest_micro_batch(const weft_rows *rows, const int32_t *row, int64_t n,
+                                   int64_t micro, int64_t longest, int64_t *histogram) {
     int64_t total = 0, left = micro;
     if (n <= micro) {
         for (int64_t i = 0; i < n; i++) total += rows->offset[row[i] + 1] - rows->offset[row[i]];

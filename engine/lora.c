@@ -12,7 +12,8 @@
 /* `name` equals the module or its last dotted parts, as PEFT matches. */
 static bool has_suffix(const char *module, const char *name, size_t n) {
     size_t len = strlen(module);
-    return len >= n && memcmp(module + len - n, name, n) == 0 && (len == n || module[len - n - 1] == '.');
+    return len >= n && memcmp(module + len - n, name, n) == 0 &&
+           (len == n || module[len - n - 1] == '.');
 }
 
 /* `name` names the module or one of the modules that contain it. */
@@ -107,15 +108,16 @@ static weft_status choose_targets(we_model *m, const weft_config *config) {
             char known[256];
             list_linears(m, known, sizeof known);
             return WEFT_FAIL(&ctx->err, WEFT_E_CONFIG,
-                             "lora.target_modules: %.*s matches no linear of %s; it has %s", (int)n, p,
-                             m->arch->name, known);
+                             "lora.target_modules: %.*s matches no linear of %s; it has %s", (int)n,
+                             p, m->arch->name, known);
         }
         append_name(m->lora.targets, sizeof m->lora.targets, p, n);
     }
     if (!m->lora.targets[0])
-        return WEFT_FAIL(&ctx->err, WEFT_E_CONFIG,
-                         "lora.target_modules is empty; name modules, or set lora.r=0 to train only "
-                         "lora.modules_to_save");
+        return WEFT_FAIL(
+            &ctx->err, WEFT_E_CONFIG,
+            "lora.target_modules is empty; name modules, or set lora.r=0 to train only "
+            "lora.modules_to_save");
     return WEFT_OK;
 }
 
@@ -134,7 +136,8 @@ static int64_t add_view(we_lora *lora, const char *module, const char *tensor, i
     return v->offset;
 }
 
-static void add_saved(we_model *m, we_head_layer *layer, const char *module, int64_t out, int64_t in) {
+static void add_saved(we_model *m, we_head_layer *layer, const char *module, int64_t out,
+                      int64_t in) {
     if (!layer->is_trained) return;
     layer->weight = add_view(&m->lora, module, "weight", 2, out, in, true);
     layer->bias = add_view(&m->lora, module, "bias", 1, out, 0, true);
@@ -155,7 +158,8 @@ weft_status we_lora_describe(we_model *m, const weft_config *config) {
 
     int32_t count = we_model_linear_count(m);
     void *views = NULL;
-    WEFT_TRY(wk_host_alloc(m->ctx, &views, (size_t)(2 * count + 4), sizeof(weft_view), "adapter views"));
+    WEFT_TRY(
+        wk_host_alloc(m->ctx, &views, (size_t)(2 * count + 4), sizeof(weft_view), "adapter views"));
     lora->view = views;
     for (int32_t i = 0; i < count; i++) {
         we_linear *lin = we_model_linear(m, i);

@@ -1,6 +1,6 @@
-/* The adapter: which linears are adapted, and how all trainable tensors of one client lie in ONE flat
- * float vector. Hu et al. 2021 (LoRA): W + scale * B A, scale = alpha/r; rsLoRA (Kalajdzievski 2023):
- * alpha/sqrt(r). */
+/* The adapter: which linears are adapted, and how all trainable tensors of one client lie in ONE
+ * flat float vector. Hu et al. 2021 (LoRA): W + scale * B A, scale = alpha/r; rsLoRA (Kalajdzievski
+ * 2023): alpha/sqrt(r). */
 #ifndef WE_LORA_H
 #define WE_LORA_H
 

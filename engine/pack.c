@@ -11,12 +11,18 @@ weft_status we_pack_init(we_pack *p, wk_ctx *ctx, we_pack_limits limits, bool is
         void *array; /* address of the pointer */
         size_t count, size;
     } const plan[] = {
-        {&p->tok, t, sizeof(int32_t)},         {&p->pos, t, sizeof(int32_t)},
-        {&p->type, t, sizeof(int32_t)},        {&p->seq_off, q + 1, sizeof(int32_t)},
-        {&p->first, q, sizeof(int32_t)},       {&p->label, q, sizeof(int32_t)},
-        {&p->target, q, sizeof(float)},        {&p->weight, q, sizeof(float)},
-        {&p->seg_token_off, s + 1, sizeof(int32_t)}, {&p->seg_row_off, s + 1, sizeof(int32_t)},
-        {&p->slot, s, sizeof(int32_t)},        {&p->rng, 3 * s, sizeof(int32_t)},
+        {&p->tok, t, sizeof(int32_t)},
+        {&p->pos, t, sizeof(int32_t)},
+        {&p->type, t, sizeof(int32_t)},
+        {&p->seq_off, q + 1, sizeof(int32_t)},
+        {&p->first, q, sizeof(int32_t)},
+        {&p->label, q, sizeof(int32_t)},
+        {&p->target, q, sizeof(float)},
+        {&p->weight, q, sizeof(float)},
+        {&p->seg_token_off, s + 1, sizeof(int32_t)},
+        {&p->seg_row_off, s + 1, sizeof(int32_t)},
+        {&p->slot, s, sizeof(int32_t)},
+        {&p->rng, 3 * s, sizeof(int32_t)},
     };
     for (size_t i = 0; i < sizeof plan / sizeof *plan; i++) {
         void *memory = NULL;
@@ -32,14 +38,16 @@ weft_status we_pack_init(we_pack *p, wk_ctx *ctx, we_pack_limits limits, bool is
 
 void we_pack_fini(we_pack *p) {
     if (!p->ctx) return;
-    void *const arrays[] = {p->tok,    p->pos,    p->type,          p->seq_off,     p->first, p->label,
-                            p->target, p->weight, p->seg_token_off, p->seg_row_off, p->slot,  p->rng};
+    void *const arrays[] = {p->tok,           p->pos,         p->type,   p->seq_off,
+                            p->first,         p->label,       p->target, p->weight,
+                            p->seg_token_off, p->seg_row_off, p->slot,   p->rng};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) wk_host_free(p->ctx, arrays[i]);
     memset(p, 0, sizeof *p);
 }
 
 size_t we_pack_host_bytes(we_pack_limits limits) {
-    return 4u * (3u * (size_t)limits.tokens + 5u * (size_t)limits.rows + 6u * (size_t)limits.segments);
+    return 4u *
+           (3u * (size_t)limits.tokens + 5u * (size_t)limits.rows + 6u * (size_t)limits.segments);
 }
 
 void we_pack_clear(we_pack *p) {

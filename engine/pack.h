@@ -1,7 +1,9 @@
-/* A pack: sequences of many clients back to back, without padding, as one batch for the frozen base.
+/* A pack: sequences of many clients back to back, without padding, as one batch for the frozen
+ * base.
  *
- * Host side (we_pack) it is filled row by row in arrays taken once; device side (we_batch) it is a set of
- * fixed buffers whose views are cut to what the pack holds. Rows of one client are adjacent: a segment. */
+ * Host side (we_pack) it is filled row by row in arrays taken once; device side (we_batch) it is a
+ * set of fixed buffers whose views are cut to what the pack holds. Rows of one client are adjacent:
+ * a segment. */
 #ifndef WE_PACK_H
 #define WE_PACK_H
 

@@ -1,5 +1,6 @@
-/* What a run would take: the real opening and the real first round, on the dry backend. Ops only count
- * FLOPs there, arenas only count bytes, so a plan takes milliseconds and cannot disagree with the code. */
+/* What a run would take: the real opening and the real first round, on the dry backend. Ops only
+ * count FLOPs there, arenas only count bytes, so a plan takes milliseconds and cannot disagree with
+ * the code. */
 #include "engine/engine.h"
 #include "kernels/dev.h"
 

@@ -24,7 +24,7 @@ double we_random_log_gamma(wk_stream *s, double shape) {
 }
 
 void we_random_dirichlet(wk_stream *s, double alpha, double *out, int32_t n) {
-    double top = -INFINITY, sum = 0;
+    double top = -HUGE_VAL, sum = 0;
     for (int32_t i = 0; i < n; i++) {
         out[i] = we_random_log_gamma(s, alpha);
         top = fmax(top, out[i]);

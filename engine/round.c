@@ -1,10 +1,8 @@
-/* A round: sample the cohort, train it in waves of K slots from the global adapter, fold the updates back.
- * The server's arithmetic is FedOpt's (Reddi et al. 2021): delta = weighted mean of (end - start), then one
- * step of the server optimizer. Updates are added in cohort order, in double, so that neither slots nor
- * waves change a bit. */
-#include "engine/cohort.h"
+/* A round: sample the cohort, train it in waves of K slots from the global adapter, fold the
+ * updates back. The server's arithmetic is FedOpt's (Reddi et al. 2021): delta = weighted mean of
+ * (end - start), then one step of the server optimizer. Updates are added in cohort order, in
+ * double, so that neither slots nor waves change a bit. */
 #include "engine/engine.h"
-#include "engine/schedule.h"
 #include "kernels/dev.h"
 
 #include <math.h>
@@ -58,9 +56,9 @@ static weft_status add_updates(weft_engine *e, const we_visit *visits, int32_t n
 
 static weft_status server_step(weft_engine *e, double weight_sum) {
     static const wk_server_kind kinds[] = {
-        [WE_STRATEGY_FEDAVG] = WK_SERVER_AVG,   [WE_STRATEGY_FEDAVGM] = WK_SERVER_AVGM,
+        [WE_STRATEGY_FEDAVG] = WK_SERVER_AVG,         [WE_STRATEGY_FEDAVGM] = WK_SERVER_AVGM,
         [WE_STRATEGY_FEDADAGRAD] = WK_SERVER_ADAGRAD, [WE_STRATEGY_FEDADAM] = WK_SERVER_ADAM,
-        [WE_STRATEGY_FEDYOGI] = WK_SERVER_YOGI, [WE_STRATEGY_FEDPROX] = WK_SERVER_AVG,
+        [WE_STRATEGY_FEDYOGI] = WK_SERVER_YOGI,       [WE_STRATEGY_FEDPROX] = WK_SERVER_AVG,
     };
     const weft_config *cfg = e->cfg;
     wk_server_kind kind = kinds[cfg->fl_strategy];
@@ -109,14 +107,14 @@ static void count_wire(weft_engine *e, weft_round_report *r) {
 
 static weft_status run_cohort(weft_engine *e, weft_round_report *r, double *weight_sum) {
     int64_t total = 0, done = 0;
-    for (int32_t i = 0; i < e->cohort_size; i++) {
+    for (int32_t i = 0; i < r->n_clients; i++) {
         int64_t *offset = e->partition->offset + e->cohort[i];
         total += we_visit_steps(e->cfg, offset[1] - offset[0]);
     }
     wk_fill_args zero = {.y = e->server.acc};
     WEFT_TRY(wk_fill(e->dev, &zero));
-    for (int32_t first = 0; first < e->cohort_size; first += e->slots.n) {
-        int32_t left = e->cohort_size - first, n = left < e->slots.n ? left : e->slots.n;
+    for (int32_t first = 0; first < r->n_clients; first += e->slots.n) {
+        int32_t left = r->n_clients - first, n = left < e->slots.n ? left : e->slots.n;
         for (int32_t k = 0; k < n; k++) visit_init(e, &e->visits[k], e->cohort[first + k]);
         WEFT_TRY(we_wave_run(e, e->visits, n, r->round, r->learning_rate, &r->packs, &done, total));
         WEFT_TRY(add_updates(e, e->visits, n, e->reports + first, weight_sum));
@@ -125,9 +123,8 @@ static weft_status run_cohort(weft_engine *e, weft_round_report *r, double *weig
 }
 
 weft_status weft_engine_round(weft_engine *e, weft_round_report *report, weft_error *err) {
-    weft_round_report r = {.round = e->rounds_done + 1,
-                           .n_clients = e->cohort_size,
-                           .clients = e->reports};
+    weft_round_report r = {
+        .round = e->rounds_done + 1, .n_clients = e->cohort_size, .clients = e->reports};
     double weight_sum = 0;
     weft_status st = WEFT_OK;
     if (e->slots.n == 0) {

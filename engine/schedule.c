@@ -7,7 +7,7 @@ double we_schedule_rate(const weft_config *config, int64_t round) {
     double rate = config->client_learning_rate, floor = config->client_min_lr_ratio;
     double total = (double)config->fl_num_rounds, step = (double)(round - 1);
     double warmup = ceil(config->client_warmup_ratio * total);
-    if (step < warmup) return rate * step / warmup;
+    if (step < warmup) return rate * (step + 1) / warmup;
     double left = total > warmup ? fmax(0, (total - step) / (total - warmup)) : 0;
     switch (config->client_lr_scheduler) {
     case WE_SCHEDULE_CONSTANT:

@@ -69,7 +69,8 @@ static wk_slot_state cut(wk_slot_state state, int64_t n) {
     return state;
 }
 
-weft_status we_slots_step(we_slots *s, wk_dev *dev, const weft_config *cfg, int32_t n, wk_tensor anchor) {
+weft_status we_slots_step(we_slots *s, wk_dev *dev, const weft_config *cfg, int32_t n,
+                          wk_tensor anchor) {
     wk_slot_state state = cut(s->state, n);
     WEFT_TRY(wk_upload(dev, state.step, s->step));
     WEFT_TRY(wk_upload(dev, state.lr, s->lr));

@@ -1,15 +1,17 @@
 /* Weft: public C API.
  *
- * One frozen transformer stays in memory; many simulated federated clients train LoRA adapters on it at
- * once. The nouns: an ADAPTER is all trainable tensors of one client, one flat float vector with named
- * views; a ROUND samples clients, trains them from the global adapter, and folds their updates back into
- * it. The library reads no files, no environment and no arguments: rows, weights and options come in
- * through this header, reports go out. The command `weft` (host/) is its first user.
+ * One frozen transformer stays in memory; many simulated federated clients train LoRA adapters on
+ * it at once. The nouns: an ADAPTER is all trainable tensors of one client, one flat float vector
+ * with named views; a ROUND samples clients, trains them from the global adapter, and folds their
+ * updates back into it. The library reads no files, no environment and no arguments: rows, weights
+ * and options come in through this header, reports go out. The command `weft` (host/) is its first
+ * user.
  *
- * Conventions. Every function that can fail returns a weft_status and fills *err (may be NULL) with one
- * line for people; on failure outputs are left untouched. Getters do not fail. Handles are opaque; NULL is
- * fine for every close/free. Strings are UTF-8. Unless the word *own* appears, pointers stay the caller's
- * and what is returned lives as long as the handle. A handle may be used by one thread at a time. */
+ * Conventions. Every function that can fail returns a weft_status and fills *err (may be NULL) with
+ * one line for people; on failure outputs are left untouched. Getters do not fail. Handles are
+ * opaque; NULL is fine for every close/free. Strings are UTF-8. Unless the word *own* appears,
+ * pointers stay the caller's and what is returned lives as long as the handle. A handle may be used
+ * by one thread at a time. */
 #ifndef WEFT_H
 #define WEFT_H
 
@@ -23,8 +25,9 @@
 extern "C" {
 #endif
 
-/* ---- configuration --------------------------------------------------------------------------------
- * Options are rows of one table (engine/config.def), set and read by dotted name. */
+/* ---- configuration
+ * -------------------------------------------------------------------------------- Options are rows
+ * of one table (engine/config.def), set and read by dotted name. */
 
 typedef struct weft_config weft_config;
 
@@ -51,7 +54,8 @@ typedef struct weft_option {
 
 size_t weft_option_count(void);
 const weft_option *weft_option_at(size_t index); /* NULL past the end */
-/* The row for a key or alias, else NULL; then *nearest (may be NULL) is the most similar known key. */
+/* The row for a key or alias, else NULL; then *nearest (may be NULL) is the most similar known key.
+ */
 const weft_option *weft_option_find(const char *key, const char **nearest);
 
 WEFT_NODISCARD weft_status weft_config_new(weft_config **out, weft_error *err);
@@ -64,22 +68,24 @@ WEFT_NODISCARD weft_status weft_config_set(weft_config *config, const char *key,
 WEFT_NODISCARD weft_status weft_config_finish(weft_config *config, weft_error *err);
 /* Set by the user, not by a default or preset. */
 bool weft_config_is_set(const weft_config *config, const char *key);
-/* The value as canonical text; the pointer lives until the next set of that key. "" for unknown keys. */
+/* The value as canonical text; the pointer lives until the next set of that key. "" for unknown
+ * keys. */
 const char *weft_config_text(const weft_config *config, const char *key);
 int64_t weft_config_int(const weft_config *config, const char *key);
 double weft_config_real(const weft_config *config, const char *key);
 bool weft_config_bool(const weft_config *config, const char *key);
 
-/* ---- what goes in ---------------------------------------------------------------------------------- */
+/* ---- what goes in
+ * ---------------------------------------------------------------------------------- */
 
 typedef enum weft_dtype { /* numbers equal wk_dtype */
-    WEFT_F32 = 0,
-    WEFT_F64 = 1,
-    WEFT_BF16 = 2,
-    WEFT_F16 = 3,
-    WEFT_I32 = 4,
-    WEFT_U8 = 5,
-    WEFT_I64 = 6,
+                          WEFT_F32 = 0,
+                          WEFT_F64 = 1,
+                          WEFT_BF16 = 2,
+                          WEFT_F16 = 3,
+                          WEFT_I32 = 4,
+                          WEFT_U8 = 5,
+                          WEFT_I64 = 6,
 } weft_dtype;
 
 typedef struct weft_source_tensor {
@@ -89,12 +95,14 @@ typedef struct weft_source_tensor {
     int64_t dim[8];
 } weft_source_tensor;
 
-/* A pretrained model, as the host found it. Called only inside weft_engine_open and weft_plan_build. */
+/* A pretrained model, as the host found it. Called only inside weft_engine_open and
+ * weft_plan_build. */
 typedef struct weft_model_source {
     void *ud;
     const char *name; /* for messages, e.g. the folder */
-    /* Value of a flattened config.json key ("num_hidden_layers", "a.b") as text: numbers and booleans as
-     * JSON writes them, strings without quotes, arrays as JSON text; NULL when absent. */
+    /* Value of a flattened config.json key ("num_hidden_layers", "a.b") as text: numbers and
+     * booleans as JSON writes them, strings without quotes, arrays as JSON text; NULL when absent.
+     */
     const char *(*meta)(void *ud, const char *key);
     /* Fill *out for a tensor name; absent is WEFT_OK with out->data NULL. */
     weft_status (*tensor)(void *ud, const char *name, weft_source_tensor *out, weft_error *err);
@@ -103,14 +111,14 @@ typedef struct weft_model_source {
 /* Tokenised rows. Borrowed until the engine is closed. */
 typedef struct weft_rows {
     int64_t n_rows;
-    const int64_t *offset;  /* (n_rows+1) into token and type */
-    const int32_t *token;   /* with special tokens, already truncated */
-    const uint8_t *type;    /* token type ids, NULL: all 0 */
-    const int32_t *label;   /* (n_rows) class in [0, num_labels); NULL for regression */
-    const float *target;    /* (n_rows) for regression; NULL for classification */
-    const int32_t *client;  /* (n_rows) natural client in [0, n_clients); NULL: none */
+    const int64_t *offset; /* (n_rows+1) into token and type */
+    const int32_t *token;  /* with special tokens, already truncated */
+    const uint8_t *type;   /* token type ids, NULL: all 0 */
+    const int32_t *label;  /* (n_rows) class in [0, num_labels); NULL for regression */
+    const float *target;   /* (n_rows) for regression; NULL for classification */
+    const int32_t *client; /* (n_rows) natural client in [0, n_clients); NULL: none */
     int32_t n_clients;
-    int32_t num_labels;     /* 1 for regression */
+    int32_t num_labels; /* 1 for regression */
 } weft_rows;
 
 /* Which training rows each client holds: client c owns row[offset[c]] … row[offset[c+1]-1]. */
@@ -121,7 +129,8 @@ typedef struct weft_partition {
 } weft_partition;
 
 /* Split rows over clients as partition.* says. *Owned* by the caller: weft_partition_free.
- * WEFT_E_CONFIG: more clients than rows, a client that would stay empty, natural split without client ids. */
+ * WEFT_E_CONFIG: more clients than rows, a client that would stay empty, natural split without
+ * client ids. */
 WEFT_NODISCARD weft_status weft_partition_build(weft_partition **out, const weft_config *config,
                                                 const weft_rows *rows, weft_error *err);
 /* Check a partition read from outside against the rows: ranges, no row twice, no empty client. */
@@ -152,7 +161,8 @@ typedef struct weft_hooks {
     bool (*tick)(void *ud, weft_phase phase, int64_t done, int64_t total);
 } weft_hooks;
 
-/* ---- engine ------------------------------------------------------------------------------------------ */
+/* ---- engine
+ * ------------------------------------------------------------------------------------------ */
 
 typedef struct weft_engine weft_engine;
 
@@ -160,13 +170,14 @@ typedef struct weft_engine_options {
     size_t size; /* sizeof(weft_engine_options): WEFT_ENGINE_OPTIONS_INIT */
     const weft_config *config;
     weft_model_source model;
-    const weft_rows *train; /* may be NULL when only evaluating */
-    const weft_rows *test;  /* may be NULL: no server evaluation */
+    const weft_rows *train;          /* may be NULL when only evaluating */
+    const weft_rows *test;           /* may be NULL: no server evaluation */
     const weft_partition *partition; /* NULL with train NULL */
     weft_hooks hooks;
 } weft_engine_options;
 
-#define WEFT_ENGINE_OPTIONS_INIT {.size = sizeof(weft_engine_options)}
+#define WEFT_ENGINE_OPTIONS_INIT                                                                   \
+    { .size = sizeof(weft_engine_options) }
 
 /* Loads the frozen base, lays out adapters, takes all memory. After it, memory does not grow.
  * Errors: WEFT_E_DATA (model or rows), WEFT_E_CONFIG, WEFT_E_MEM, WEFT_E_DEVICE. */
@@ -180,12 +191,12 @@ typedef struct weft_engine_info {
     const char *backend_note; /* instruction set, GEMM implementation */
     int threads;
     int64_t base_parameters;
-    int64_t adapter_numel;     /* trainable numbers that travel */
-    int64_t adapter_size;      /* floats of the flat vector, alignment gaps included */
+    int64_t adapter_numel; /* trainable numbers that travel */
+    int64_t adapter_size;  /* floats of the flat vector, alignment gaps included */
     int32_t n_views;
     int32_t lora_r;
     double lora_alpha, lora_scale; /* scale = alpha/r or alpha/sqrt(r) */
-    const char *target_modules;  /* what was adapted, comma separated suffixes, e.g. "query,value" */
+    const char *target_modules; /* what was adapted, comma separated suffixes, e.g. "query,value" */
     const char *modules_to_save; /* comma separated, e.g. "classifier" */
     int32_t num_labels;
     int32_t slots;
@@ -206,7 +217,7 @@ typedef struct weft_client_report {
     double loss;      /* mean training loss over its steps */
     double last_loss; /* of its last step */
     double update_norm;
-    bool skipped;     /* its gradient was not finite */
+    bool skipped; /* its gradient was not finite */
 } weft_client_report;
 
 /* Ledger: bytes that a deployment would send. Exact; adapters travel as float32. */
@@ -218,15 +229,15 @@ typedef struct weft_round_report {
     int64_t round; /* 1-based */
     int32_t n_clients, n_skipped;
     const weft_client_report *clients; /* (n_clients) in cohort order; until the next round */
-    double loss;          /* weighted as the aggregation */
-    double learning_rate; /* of the clients in this round */
+    double loss;                       /* weighted as the aggregation */
+    double learning_rate;              /* of the clients in this round */
     int64_t steps, examples, tokens;
-    int64_t packs;        /* forward/backward passes over the base */
+    int64_t packs; /* forward/backward passes over the base */
     weft_wire wire, wire_total;
 } weft_round_report;
 
-/* One round, blocking. WEFT_E_DIVERGED when every client of the cohort failed; WEFT_E_STOPPED from tick
- * (the global adapter is then that of the last complete round). */
+/* One round, blocking. WEFT_E_DIVERGED when every client of the cohort failed; WEFT_E_STOPPED from
+ * tick (the global adapter is then that of the last complete round). */
 WEFT_NODISCARD weft_status weft_engine_round(weft_engine *engine, weft_round_report *report,
                                              weft_error *err);
 int64_t weft_engine_rounds_done(const weft_engine *engine);
@@ -256,9 +267,9 @@ typedef struct weft_eval_options {
 WEFT_NODISCARD weft_status weft_engine_eval(weft_engine *engine, const weft_eval_options *options,
                                             weft_metrics *out, weft_error *err);
 
-/* What a model without adapters reaches: the most frequent training class (or training mean), and a linear
- * probe: L2-regularised multinomial logistic (ridge) regression on frozen mean-pooled features, trained on
- * all training rows in one place, its strength chosen on a fifth of them. */
+/* What a model without adapters reaches: the most frequent training class (or training mean), and a
+ * linear probe: L2-regularised multinomial logistic (ridge) regression on frozen mean-pooled
+ * features, trained on all training rows in one place, its strength chosen on a fifth of them. */
 typedef struct weft_baselines {
     weft_metrics majority, probe;
     double probe_c; /* inverse regularisation strength chosen */
@@ -269,11 +280,11 @@ WEFT_NODISCARD weft_status weft_engine_baselines(weft_engine *engine, weft_basel
 /* ---- adapter in and out ---- */
 
 typedef struct weft_view {
-    const char *module; /* HF module path, e.g. "bert.encoder.layer.0.attention.self.query" */
-    const char *tensor; /* "lora_A.weight", "lora_B.weight", "weight", "bias" */
-    int32_t ndim;       /* 1 or 2 */
-    int64_t dim[2];     /* lora_A (r, in), lora_B (out, r) as PEFT stores them */
-    int64_t offset;     /* into the flat vector, in floats */
+    const char *module;   /* HF module path, e.g. "bert.encoder.layer.0.attention.self.query" */
+    const char *tensor;   /* "lora_A.weight", "lora_B.weight", "weight", "bias" */
+    int32_t ndim;         /* 1 or 2 */
+    int64_t dim[2];       /* lora_A (r, in), lora_B (out, r) as PEFT stores them */
+    int64_t offset;       /* into the flat vector, in floats */
     bool is_saved_module; /* belongs to modules_to_save */
 } weft_view;
 
@@ -285,7 +296,8 @@ WEFT_NODISCARD weft_status weft_engine_adapter_read(weft_engine *engine, float *
 WEFT_NODISCARD weft_status weft_engine_adapter_write(weft_engine *engine, const float *flat,
                                                      weft_error *err);
 
-/* ---- plan -------------------------------------------------------------------------------------------- */
+/* ---- plan
+ * -------------------------------------------------------------------------------------------- */
 
 #define WEFT_PLAN_ITEMS 24
 
@@ -300,15 +312,16 @@ typedef struct weft_plan {
     uint64_t bytes_total;
     int64_t base_parameters, adapter_numel;
     int32_t slots;
-    int64_t pack_tokens;       /* capacity of a pack */
+    int64_t pack_tokens; /* capacity of a pack */
     /* Of round 1, with its cohort. */
     double tokens, examples, steps, packs;
-    double flops;              /* of the base, LoRA and head */
+    double flops; /* of the base, LoRA and head */
     double wire_down, wire_up;
 } weft_plan;
 
-/* What a run would take, from the configuration, the model's config and the rows; touches no weights and
- * no device memory (source.tensor may be NULL). Runs the real engine code on the dry backend. */
+/* What a run would take, from the configuration, the model's config and the rows; touches no
+ * weights and no device memory (source.tensor may be NULL). Runs the real engine code on the dry
+ * backend. */
 WEFT_NODISCARD weft_status weft_plan_build(weft_plan *out, const weft_engine_options *options,
                                            weft_error *err);
 

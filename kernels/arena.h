@@ -1,7 +1,8 @@
 /* Bump arenas: all tensor memory of the engine. An arena owns its bytes; tensors are views.
  *
- * In measure mode an arena hands out addresses that nobody may read and only counts: run the real code on
- * the dry device, read `peak`, then open the real arena with exactly that. A real arena never grows. */
+ * In measure mode an arena hands out addresses that nobody may read and only counts: run the real
+ * code on the dry device, read `peak`, then open the real arena with exactly that. A real arena
+ * never grows. */
 #ifndef WK_ARENA_H
 #define WK_ARENA_H
 

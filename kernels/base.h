@@ -23,8 +23,9 @@ typedef enum wk_log_level {
     WK_LOG_DEBUG = 3,
 } wk_log_level;
 
-/* Host allocation and logging, injected by the owner of the context. Zero members mean the C library's
- * allocator and silence. `alloc` returns NULL when memory is out; `release` takes NULL. */
+/* Host allocation and logging, injected by the owner of the context. Zero members mean the C
+ * library's allocator and silence. `alloc` returns NULL when memory is out; `release` takes NULL.
+ */
 typedef struct wk_hooks {
     void *ud;
     void *(*alloc)(void *ud, size_t bytes);

@@ -11,8 +11,9 @@ extern "C" {
 #endif
 
 /* Memory and lifetime of a backend; the op table is separate (ops.h). Plugins export one of these.
- * A device is opened by fill_ops on its own copy of the table, then open, which sets note and impl and may
- * still change dev->ops (for the instruction set it finds, say). When open fails, close is not called. */
+ * A device is opened by fill_ops on its own copy of the table, then open, which sets note and impl
+ * and may still change dev->ops (for the instruction set it finds, say). When open fails, close is
+ * not called. */
 typedef struct wk_backend {
     const char *name; /* "ref", "cpu", "dry", "cuda" */
     weft_status (*open)(wk_dev *dev);
@@ -26,9 +27,9 @@ typedef struct wk_backend {
 } wk_backend;
 
 typedef struct wk_counters {
-    double flops;  /* multiply and add count as two */
-    double bytes;  /* floor: each operand once */
-    uint64_t ops;  /* op calls */
+    double flops; /* multiply and add count as two */
+    double bytes; /* floor: each operand once */
+    uint64_t ops; /* op calls */
 } wk_counters;
 
 struct wk_dev {
@@ -36,10 +37,10 @@ struct wk_dev {
     const wk_backend *backend;
     wk_ops ops;
     int threads;
-    bool dry;      /* addresses may not be read */
-    size_t held;   /* bytes that arenas have taken from the backend now */
-    void *impl;    /* the backend's own */
-    char note[160]; /* what the backend chose: instruction set, GEMM implementation */
+    bool dry;            /* addresses may not be read */
+    size_t held;         /* bytes that arenas have taken from the backend now */
+    void *impl;          /* the backend's own */
+    char note[160];      /* what the backend chose: instruction set, GEMM implementation */
     wk_counters count;   /* kept by the dry backend */
     uintptr_t next_fake; /* see wk_dev_fake */
 };
@@ -56,15 +57,17 @@ WEFT_NODISCARD weft_status wk_dev_open_backend(wk_dev **out, wk_ctx *ctx, const 
                                                int threads);
 void wk_dev_close(wk_dev *dev); /* NULL is fine */
 
-/* `bytes` of address space with no memory behind it, 256-byte aligned and apart from every other range of
- * this device: for dry allocations and arenas that measure. */
+/* `bytes` of address space with no memory behind it, 256-byte aligned and apart from every other
+ * range of this device: for dry allocations and arenas that measure. */
 uintptr_t wk_dev_fake(wk_dev *dev, size_t bytes);
 
 /* Makes a dry device answer wk_weight_pack_bytes as `target` does, so that a plan counts the packed
- * weights of the device that will run. `target` must stay open as long as `dry` asks; NULL: no packing. */
+ * weights of the device that will run. `target` must stay open as long as `dry` asks; NULL: no
+ * packing. */
 void wk_dev_dry_plan_for(wk_dev *dry, wk_dev *target);
 
-/* Host to device and back; contiguous bytes, WEFT_E_SHAPE when the tensor is a strided view. On a dry device nothing moves: download zero-fills. */
+/* Host to device and back; contiguous bytes, WEFT_E_SHAPE when the tensor is a strided view. On a
+ * dry device nothing moves: download zero-fills. */
 WEFT_NODISCARD weft_status wk_upload(wk_dev *dev, wk_tensor dst, const void *src);
 WEFT_NODISCARD weft_status wk_download(wk_dev *dev, void *dst, wk_tensor src);
 

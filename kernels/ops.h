@@ -1,17 +1,20 @@
-/* THE OP VOCABULARY. What is not here, the engine cannot call; backends differ by table, not by #ifdef.
+/* THE OP VOCABULARY. What is not here, the engine cannot call; backends differ by table, not by
+ * #ifdef.
  *
- * Each op takes the device and one struct of named arguments; `wk_<op>(dev, &args)` checks shapes, dtypes
- * and aliasing once (ops.c) and then calls the backend, which may trust its arguments. Operands marked
- * "opt" may be left zero. Unless said otherwise tensors are float32, matrices may have strided rows,
- * vectors are contiguous, an op overwrites its outputs, outputs may not overlap inputs, every op is
- * deterministic, and no op allocates. Indices, labels and offsets lie in device memory, so they are not
- * checked: the caller keeps them in range.
+ * Each op takes the device and one struct of named arguments; `wk_<op>(dev, &args)` checks shapes,
+ * dtypes and aliasing once (ops.c) and then calls the backend, which may trust its arguments.
+ * Operands marked "opt" may be left zero. Unless said otherwise tensors are float32, matrices may
+ * have strided rows, vectors are contiguous, an op overwrites its outputs, outputs may not overlap
+ * inputs, every op is deterministic, and no op allocates. Indices, labels and offsets lie in device
+ * memory, so they are not checked: the caller keeps them in range.
  *
- * A backend's result for one row, sequence or segment may not depend on what else is in the call, on its
- * place, nor on the number of threads: a client's trajectory is then independent of its pack mates.
+ * A backend's result for one row, sequence or segment may not depend on what else is in the call,
+ * on its place, nor on the number of threads: a client's trajectory is then independent of its pack
+ * mates.
  *
- * Letters: T tokens of a pack, N rows of any kind, S segments, Q sequences, K client slots, P adapter
- * numbers, D model width, O output width, R LoRA rank, H heads, Dh head width, C classes, V vocabulary. */
+ * Letters: T tokens of a pack, N rows of any kind, S segments, Q sequences, K client slots, P
+ * adapter numbers, D model width, O output width, R LoRA rank, H heads, Dh head width, C classes, V
+ * vocabulary. */
 #ifndef WK_OPS_H
 #define WK_OPS_H
 
@@ -24,15 +27,16 @@ extern "C" {
 
 typedef struct wk_dev wk_dev;
 
-/* Segments: rows [off[s], off[s+1]) belong to client slot slot[s]. Segments are in row order, do not
- * overlap and may be empty; a slot appears at most once per call, unless an op says otherwise. */
+/* Segments: rows [off[s], off[s+1]) belong to client slot slot[s]. Segments are in row order, do
+ * not overlap and may be empty; a slot appears at most once per call, unless an op says otherwise.
+ */
 typedef struct wk_segs {
     wk_tensor off;  /* (S+1) i32, ascending; off[S] <= rows */
     wk_tensor slot; /* (S) i32 in [0, K) */
 } wk_segs;
 
-/* A frozen weight W (O, D), once per device. `fwd` and `dx` are the backend's own layouts of it, filled
- * by weight_pack; the plain copy may then be dropped by the owner if both are given. */
+/* A frozen weight W (O, D), once per device. `fwd` and `dx` are the backend's own layouts of it,
+ * filled by weight_pack; the plain copy may then be dropped by the owner if both are given. */
 typedef struct wk_weight {
     wk_tensor w;       /* (O, D) */
     wk_tensor fwd, dx; /* opaque bytes (u8); not given when the backend uses `w` itself */
@@ -40,7 +44,12 @@ typedef struct wk_weight {
     const void *impl; /* the backend's plan for these shapes; owned by the device */
 } wk_weight;
 
-typedef enum wk_act { WK_ACT_GELU = 0, WK_ACT_GELU_TANH = 1, WK_ACT_RELU = 2, WK_ACT_TANH = 3 } wk_act;
+typedef enum wk_act {
+    WK_ACT_GELU = 0,
+    WK_ACT_GELU_TANH = 1,
+    WK_ACT_RELU = 2,
+    WK_ACT_TANH = 3
+} wk_act;
 
 /* clang-format off */
 #define WK_OPS(X) \
@@ -56,89 +65,149 @@ typedef enum wk_act { WK_ACT_GELU = 0, WK_ACT_GELU_TANH = 1, WK_ACT_RELU = 2, WK
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 /* y[…] = value. Any dtype but f16; the value is converted. Strided rows are respected. */
-typedef struct { wk_tensor y; double value; } wk_fill_args;
+typedef struct {
+    wk_tensor y;
+    double value;
+} wk_fill_args;
 
-/* y[i, …] = x[i, …] with conversion between f32, bf16 and f16 (f16 as source only), or between equal
- * dtypes of any kind. Same shape. */
-typedef struct { wk_tensor y, x; } wk_copy_args;
+/* y[i, …] = x[i, …] with conversion between f32, bf16 and f16 (f16 as source only), or between
+ * equal dtypes of any kind. Same shape. */
+typedef struct {
+    wk_tensor y, x;
+} wk_copy_args;
 
 /* y += alpha * x. Same shape (N, D) or (N). */
-typedef struct { wk_tensor y, x; float alpha; } wk_axpy_args;
+typedef struct {
+    wk_tensor y, x;
+    float alpha;
+} wk_axpy_args;
 
 /* y[i, :] = x[idx[i], :].  x (T, D)  idx (N) i32  →  y (N, D). */
-typedef struct { wk_tensor y, x, idx; } wk_gather_rows_args;
+typedef struct {
+    wk_tensor y, x, idx;
+} wk_gather_rows_args;
 
 /* y[idx[i], :] = x[i, :]; other rows of y are left as they are. idx has no repeats. */
-typedef struct { wk_tensor y, x, idx; } wk_scatter_rows_args;
+typedef struct {
+    wk_tensor y, x, idx;
+} wk_scatter_rows_args;
 
 /* y[q, :] = mean of rows seq_off[q] … seq_off[q+1]-1 of x.  x (T, D)  seq_off (Q+1) i32 → y (Q, D);
  * an empty sequence gives zeros. */
-typedef struct { wk_tensor y, x, seq_off; } wk_mean_pool_args;
+typedef struct {
+    wk_tensor y, x, seq_off;
+} wk_mean_pool_args;
 
 /* y[t, :] = word[tok[t], :] + pos[pos_id[t], :] (+ type[type_id[t], :]).
  * tok, pos_id, type_id (T) i32; word (V, D), pos (maxpos, D), type (n, D) opt with type_id. */
-typedef struct { wk_tensor y, tok, pos_id, type_id, word, pos, type; } wk_embed_fwd_args;
+typedef struct {
+    wk_tensor y, tok, pos_id, type_id, word, pos, type;
+} wk_embed_fwd_args;
 
 /* ---- frozen linear --------------------------------------------------------------------------- */
 
-/* Fill weight->fwd and weight->dx (those given) from weight->w and set weight->impl. Called once per
- * weight, outside steps; may allocate inside the backend. Sizes: wk_weight_pack_bytes. */
-typedef struct { wk_weight *weight; } wk_weight_pack_args;
+/* Fill weight->fwd and weight->dx (those given) from weight->w and set weight->impl. Called once
+ * per weight, outside steps; may allocate inside the backend. Sizes: wk_weight_pack_bytes. */
+typedef struct {
+    wk_weight *weight;
+} wk_weight_pack_args;
 
-/* y[t, :] = W x[t, :] + bias (+ residual[t, :]).  x (T, D), W (O, D), bias (O) opt, residual (T, O) opt,
- * may be y itself → y (T, O). */
-typedef struct { wk_tensor y, x, bias, residual; const wk_weight *w; } wk_linear_fwd_args;
+/* y[t, :] = W x[t, :] + bias (+ residual[t, :]).  x (T, D), W (O, D), bias (O) opt, residual (T, O)
+ * opt, may be y itself → y (T, O). */
+typedef struct {
+    wk_tensor y, x, bias, residual;
+    const wk_weight *w;
+} wk_linear_fwd_args;
 
 /* dx[t, :] = dy[t, :] W, or += when accumulate.  dy (T, O) → dx (T, D). There is no dW: the base is
  * frozen. */
-typedef struct { wk_tensor dx, dy; const wk_weight *w; bool accumulate; } wk_linear_dx_args;
+typedef struct {
+    wk_tensor dx, dy;
+    const wk_weight *w;
+    bool accumulate;
+} wk_linear_dx_args;
 
-/* ---- per-client linear: LoRA factors and trained heads ---------------------------------------- */
+/* ---- per-client linear: LoRA factors and trained heads ----------------------------------------
+ */
 
-/* y[t, :] = alpha * M[slot] x[t, :] + bias[slot], or += when accumulate; rows outside all segments are
- * left as they are.  x (N, D), m (K, O, D), bias (K, O) opt, y (N, O); m and bias are views into the
- * stacked (K, P) buffer, ld = its row stride.
- * LoRA: s = A x (O = R), y += scale * B s (D = R). A trained head: O = C. */
-typedef struct { wk_tensor y, x, m, bias; wk_segs segs; float alpha; bool accumulate; } wk_seg_linear_fwd_args;
+/* y[t, :] = alpha * M[slot] x[t, :] + bias[slot], or += when accumulate; rows outside all segments
+ * are left as they are.  x (N, D), m (K, O, D), bias (K, O) opt, y (N, O); m and bias are views
+ * into the stacked (K, P) buffer, ld = its row stride. LoRA: s = A x (O = R), y += scale * B s (D =
+ * R). A trained head: O = C. */
+typedef struct {
+    wk_tensor y, x, m, bias;
+    wk_segs segs;
+    float alpha;
+    bool accumulate;
+} wk_seg_linear_fwd_args;
 
-/* dx[t, :] = alpha * dy[t, :] M[slot], or += when accumulate.  dy (N, O), m (K, O, D) → dx (N, D). */
-typedef struct { wk_tensor dx, dy, m; wk_segs segs; float alpha; bool accumulate; } wk_seg_linear_dx_args;
+/* dx[t, :] = alpha * dy[t, :] M[slot], or += when accumulate.  dy (N, O), m (K, O, D) → dx (N, D).
+ */
+typedef struct {
+    wk_tensor dx, dy, m;
+    wk_segs segs;
+    float alpha;
+    bool accumulate;
+} wk_seg_linear_dx_args;
 
-/* dm[slot] += alpha * sum over the segment's rows of dy[t, :]^T x[t, :];  dbias[slot] += the sum of dy.
- * dy (N, O), x (N, D) → dm (K, O, D), dbias (K, O) opt. Accumulates; rows in order, in chunks counted
- * from the segment's first row. */
-typedef struct { wk_tensor dm, dbias, dy, x; wk_segs segs; float alpha; } wk_seg_linear_dw_args;
+/* dm[slot] += alpha * sum over the segment's rows of dy[t, :]^T x[t, :];  dbias[slot] += the sum of
+ * dy. dy (N, O), x (N, D) → dm (K, O, D), dbias (K, O) opt. Accumulates; rows in order, in chunks
+ * counted from the segment's first row. */
+typedef struct {
+    wk_tensor dm, dbias, dy, x;
+    wk_segs segs;
+    float alpha;
+} wk_seg_linear_dw_args;
 
 /* y = x * keep / (1 - p), or += when accumulate; y may be x when it overwrites. Rows outside all
  * segments are copied (or left, when accumulating).
- * keep of row t, column j of segment s: wk_rng_u32(key, index, step, round, client) / 2^32 >= p with
- * index = (t - off[s]) * D + j and (step, round, client) = rng[s]. A segment has < 2^32 elements.
- * rng (S, 3) i32, read as u32. */
-typedef struct { wk_tensor y, x, rng; wk_segs segs; uint64_t key; float p; bool accumulate; } wk_dropout_args;
+ * keep of row t, column j of segment s: wk_rng_u32(key, index, step, round, client) / 2^32 >= p
+ * with index = (t - off[s]) * D + j and (step, round, client) = rng[s]. A segment has < 2^32
+ * elements. rng (S, 3) i32, read as u32. */
+typedef struct {
+    wk_tensor y, x, rng;
+    wk_segs segs;
+    uint64_t key;
+    float p;
+    bool accumulate;
+} wk_dropout_args;
 
-/* ---- norm, activation, attention --------------------------------------------------------------- */
+/* ---- norm, activation, attention ---------------------------------------------------------------
+ */
 
 /* z = x (+ residual);  y = (z - mean) * rstd * weight + bias, over each row, biased variance.
- * x (N, D), residual (N, D) opt, weight, bias (D) → y (N, D); z (N, D) opt, mean, rstd (N) opt: what the
- * backward needs. z may be x. Ba, Kiros, Hinton 2016. */
-typedef struct { wk_tensor y, z, mean, rstd, x, residual, weight, bias; float eps; } wk_layernorm_fwd_args;
+ * x (N, D), residual (N, D) opt, weight, bias (D) → y (N, D); z (N, D) opt, mean, rstd (N) opt:
+ * what the backward needs. z may be x. Ba, Kiros, Hinton 2016. */
+typedef struct {
+    wk_tensor y, z, mean, rstd, x, residual, weight, bias;
+    float eps;
+} wk_layernorm_fwd_args;
 
 /* dz = rstd * (g - mean(g) - xhat * mean(g * xhat)), g = dy * weight, xhat = (z - mean) * rstd.
  * z and its branches (x, residual) share dz. dz may be dy. The norm's own parameters are frozen. */
-typedef struct { wk_tensor dz, dy, z, mean, rstd, weight; } wk_layernorm_bwd_args;
+typedef struct {
+    wk_tensor dz, dy, z, mean, rstd, weight;
+} wk_layernorm_bwd_args;
 
 /* y = act(x); (N, D). GELU is the erf form, GELU_TANH the tanh form. y may be x. */
-typedef struct { wk_tensor y, x; wk_act act; } wk_act_fwd_args;
+typedef struct {
+    wk_tensor y, x;
+    wk_act act;
+} wk_act_fwd_args;
 
 /* dx = dy * act'(x), x being the input of act_fwd. dx may be dy. */
-typedef struct { wk_tensor dx, dy, x; wk_act act; } wk_act_bwd_args;
+typedef struct {
+    wk_tensor dx, dy, x;
+    wk_act act;
+} wk_act_bwd_args;
 
 #define WK_MAX_HEAD_DIM 256
 
 /* o = softmax(scale * q k^T) v within each sequence and head; causal: position i sees j <= i.
- * q (T, H*Dh), k, v (T, Hkv*Dh) with row strides, H a multiple of Hkv (grouped heads), seq_off (Q+1) i32
- * → o (T, H*Dh), lse (T, H) = log of the row's sum of exponentials. Rows outside all sequences are
- * zeroed in o and left as they are in lse. Dh <= WK_MAX_HEAD_DIM. Dao 2023 (FlashAttention-2) for the blocking. */
+ * q (T, H*Dh), k, v (T, Hkv*Dh) with row strides, H a multiple of Hkv (grouped heads), seq_off
+ * (Q+1) i32 → o (T, H*Dh), lse (T, H) = log of the row's sum of exponentials. Rows outside all
+ * sequences are zeroed in o and left as they are in lse. Dh <= WK_MAX_HEAD_DIM. Dao 2023
+ * (FlashAttention-2) for the blocking. */
 typedef struct {
     wk_tensor o, lse, q, k, v, seq_off;
     int32_t heads, kv_heads, max_len; /* max_len >= the longest sequence */
@@ -146,8 +215,8 @@ typedef struct {
     bool causal;
 } wk_attn_fwd_args;
 
-/* Gradients of attn_fwd; p is recomputed from lse. dq, dk, dv shaped like q, k, v, overwritten; rows
- * outside all sequences are zeroed. */
+/* Gradients of attn_fwd; p is recomputed from lse. dq, dk, dv shaped like q, k, v, overwritten;
+ * rows outside all sequences are zeroed. */
 typedef struct {
     wk_tensor dq, dk, dv, d_o, q, k, v, o, lse, seq_off;
     int32_t heads, kv_heads, max_len;
@@ -155,40 +224,54 @@ typedef struct {
     bool causal;
 } wk_attn_bwd_args;
 
-/* ---- loss -------------------------------------------------------------------------------------- */
+/* ---- loss --------------------------------------------------------------------------------------
+ */
 
 /* loss[i] = -log softmax(logits[i])[label[i]];  dlogits[i] = weight[i] * (softmax - onehot).
- * logits (N, C), label (N) i32, weight (N) → loss (N), dlogits (N, C) opt, may be logits. A label < 0
- * is ignored: loss 0, gradient 0. */
-typedef struct { wk_tensor loss, dlogits, logits, label, weight; } wk_softmax_xent_args;
+ * logits (N, C), label (N) i32, weight (N) → loss (N), dlogits (N, C) opt, may be logits. A label <
+ * 0 is ignored: loss 0, gradient 0. */
+typedef struct {
+    wk_tensor loss, dlogits, logits, label, weight;
+} wk_softmax_xent_args;
 
 /* loss[i] = mean over C of (pred - target)^2;  dpred = weight[i] * 2/C * (pred - target).
  * pred, target (N, C) → loss (N), dpred (N, C) opt, may be pred. */
-typedef struct { wk_tensor loss, dpred, pred, target, weight; } wk_mse_args;
+typedef struct {
+    wk_tensor loss, dpred, pred, target, weight;
+} wk_mse_args;
 
 /* out[slot] += sum over the segment's rows, in order, of weight[i] * x[i], in double.
  * x, weight (N) → out (K) f64. */
-typedef struct { wk_tensor out, x, weight; wk_segs segs; } wk_seg_sum_args;
+typedef struct {
+    wk_tensor out, x, weight;
+    wk_segs segs;
+} wk_seg_sum_args;
 
-/* ---- local optimizers over all slots ------------------------------------------------------------ */
+/* ---- local optimizers over all slots ------------------------------------------------------------
+ */
 
-/* A slot takes part when step[k] > 0 and dead[k] == 0; others are left untouched by the three ops. */
+/* A slot takes part when step[k] > 0 and dead[k] == 0; others are left untouched by the three ops.
+ */
 typedef struct wk_slot_state {
-    wk_tensor step;   /* (K) i32: 1-based step count for bias correction, 0 = slot not stepping now */
-    wk_tensor lr;     /* (K) f32 */
+    wk_tensor step; /* (K) i32: 1-based step count for bias correction, 0 = slot not stepping now */
+    wk_tensor lr;   /* (K) f32 */
     wk_tensor sqnorm; /* (K) f64: squared gradient norm, from grad_norm */
-    wk_tensor dead;   /* (K) i32: set once a slot's gradient is not finite; never cleared by an op */
+    wk_tensor dead; /* (K) i32: set once a slot's gradient is not finite; never cleared by an op */
 } wk_slot_state;
 
 /* g[k] += prox_mu * (w[k] - anchor) when prox_mu > 0 (FedProx, Li et al. 2020, eq. 2);
  * sqnorm[k] = sum g[k]^2 in double, in chunks of fixed size; dead[k] = 1 when it is not finite.
  * w, g (K, P), anchor (P) opt. */
-typedef struct { wk_tensor g, w, anchor; wk_slot_state slots; float prox_mu; } wk_grad_norm_args;
+typedef struct {
+    wk_tensor g, w, anchor;
+    wk_slot_state slots;
+    float prox_mu;
+} wk_grad_norm_args;
 
-/* c = clip > 0 ? min(1, clip / (sqrt(sqnorm[k]) + 1e-6)) : 1, as torch.nn.utils.clip_grad_norm_; g' = c*g;
- * w *= 1 - lr*weight_decay; m = b1 m + (1-b1) g'; v = b2 v + (1-b2) g'^2;
- * w -= lr / (1 - b1^step) * m / (sqrt(v) / sqrt(1 - b2^step) + eps).   (Loshchilov, Hutter 2019; torch.)
- * w, g, m, v (K, P). */
+/* c = clip > 0 ? min(1, clip / (sqrt(sqnorm[k]) + 1e-6)) : 1, as torch.nn.utils.clip_grad_norm_; g'
+ * = c*g; w *= 1 - lr*weight_decay; m = b1 m + (1-b1) g'; v = b2 v + (1-b2) g'^2; w -= lr / (1 -
+ * b1^step) * m / (sqrt(v) / sqrt(1 - b2^step) + eps).   (Loshchilov, Hutter 2019; torch.) w, g, m,
+ * v (K, P). */
 typedef struct {
     wk_tensor w, g, m, v;
     wk_slot_state slots;
@@ -204,11 +287,15 @@ typedef struct {
     bool nesterov;
 } wk_sgd_step_args;
 
-/* ---- federation ---------------------------------------------------------------------------------- */
+/* ---- federation
+ * ---------------------------------------------------------------------------------- */
 
-/* acc += weight * (w - anchor), in double; sqnorm = |w - anchor|^2 in double, in chunks of fixed size.
- * acc (P) f64, w, anchor (P) f32, sqnorm (1) f64 opt. */
-typedef struct { wk_tensor acc, w, anchor, sqnorm; double weight; } wk_update_add_args;
+/* acc += weight * (w - anchor), in double; sqnorm = |w - anchor|^2 in double, in chunks of fixed
+ * size. acc (P) f64, w, anchor (P) f32, sqnorm (1) f64 opt. */
+typedef struct {
+    wk_tensor acc, w, anchor, sqnorm;
+    double weight;
+} wk_update_add_args;
 
 typedef enum wk_server_kind {
     WK_SERVER_AVG = 0,  /* x += lr * delta */
@@ -218,13 +305,12 @@ typedef enum wk_server_kind {
     WK_SERVER_YOGI = 4,
 } wk_server_kind;
 
-/* The FedOpt family (Reddi et al. 2021); below, delta stands for delta_scale * delta, the mean update:
- *   m = beta1*m + (1-beta1)*delta;   d2 = delta^2
- *   Adagrad v += d2;   Adam v = beta2*v + (1-beta2)*d2;   Yogi v -= (1-beta2)*d2*sign(v - d2)
- *   x = x*(1 - lr*weight_decay) + lr * mhat / (sqrt(vhat) + tau)
- * with mhat = m/(1-beta1^step), vhat = v/(1-beta2^step) when bias_correction (Adam, Yogi), else m and v.
- * x (P) f32, delta (P) f64, m, v (P) f64 as the kind needs (Adagrad: m only when beta1 > 0); arithmetic in
- * double. step is 1-based. */
+/* The FedOpt family (Reddi et al. 2021); below, delta stands for delta_scale * delta, the mean
+ * update: m = beta1*m + (1-beta1)*delta;   d2 = delta^2 Adagrad v += d2;   Adam v = beta2*v +
+ * (1-beta2)*d2;   Yogi v -= (1-beta2)*d2*sign(v - d2) x = x*(1 - lr*weight_decay) + lr * mhat /
+ * (sqrt(vhat) + tau) with mhat = m/(1-beta1^step), vhat = v/(1-beta2^step) when bias_correction
+ * (Adam, Yogi), else m and v. x (P) f32, delta (P) f64, m, v (P) f64 as the kind needs (Adagrad: m
+ * only when beta1 > 0); arithmetic in double. step is 1-based. */
 typedef struct {
     wk_tensor x, delta, m, v;
     wk_server_kind kind;
@@ -233,14 +319,15 @@ typedef struct {
     bool bias_correction;
 } wk_server_step_args;
 
-/* ---- table -------------------------------------------------------------------------------------- */
+/* ---- table --------------------------------------------------------------------------------------
+ */
 
 typedef struct wk_ops {
 #define X(op) weft_status (*op)(wk_dev * dev, const wk_##op##_args *a);
     WK_OPS(X)
 #undef X
-    /* Bytes that weight_pack wants in weight->fwd (dx = false) or weight->dx (dx = true); 0 when the
-     * backend computes from the plain copy. */
+    /* Bytes that weight_pack wants in weight->fwd (dx = false) or weight->dx (dx = true); 0 when
+     * the backend computes from the plain copy. */
     size_t (*weight_pack_bytes)(wk_dev *dev, int64_t o, int64_t d, bool dx);
 } wk_ops;
 

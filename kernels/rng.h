@@ -1,8 +1,9 @@
 /* Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): the only
  * source of randomness. One inline source for C and CUDA, so CPU and GPU draw the same bits.
  *
- * Key: 64-bit hash of (seed, purpose, site). Counter: (index / 4, step, round, client), the word being
- * index % 4. A number is thus a pure function of what it is for: no state, no order, no packing. */
+ * Key: 64-bit hash of (seed, purpose, site). Counter: (index / 4, step, round, client), the word
+ * being index % 4. A number is thus a pure function of what it is for: no state, no order, no
+ * packing. */
 #ifndef WK_RNG_H
 #define WK_RNG_H
 

@@ -1,8 +1,8 @@
 /* Status codes and error messages: the one vocabulary of failure for kernels, engine and host.
  *
- * Every function that can fail returns a weft_status. The text for people goes into a weft_error that
- * the caller owns. A message is one line that names the thing, both values where two disagree, and the
- * fix where there is one. Library code never prints it. */
+ * Every function that can fail returns a weft_status. The text for people goes into a weft_error
+ * that the caller owns. A message is one line that names the thing, both values where two disagree,
+ * and the fix where there is one. Library code never prints it. */
 #ifndef WEFT_STATUS_H
 #define WEFT_STATUS_H
 
@@ -32,8 +32,8 @@ typedef enum weft_status {
 #undef X
 } weft_status;
 
-/* The last failure, owned by the caller; zero-initialise it. `file` and `line` say where in the source
- * it was raised (for debug logs, not for the message). */
+/* The last failure, owned by the caller; zero-initialise it. `file` and `line` say where in the
+ * source it was raised (for debug logs, not for the message). */
 typedef struct weft_error {
     weft_status status;
     int line;
@@ -42,7 +42,7 @@ typedef struct weft_error {
 } weft_error;
 
 #if defined(__GNUC__)
-#    define WEFT_NODISCARD __attribute__((warn_unused_result))
+#    define WEFT_NODISCARD          __attribute__((warn_unused_result))
 #    define WEFT_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
 #else
 #    define WEFT_NODISCARD

@@ -1,8 +1,8 @@
 /* Element types and tensor views. A view owns nothing: an arena or the caller owns the bytes.
  *
  * A tensor is row-major. Its first dimension may be strided: element (i, j, …) lies at
- * data + i*ld + offset(j, …) elements, the rest being contiguous. So a column slice of a matrix, or one
- * matrix inside every row of a stacked (K, P) buffer, is a view. */
+ * data + i*ld + offset(j, …) elements, the rest being contiguous. So a column slice of a matrix, or
+ * one matrix inside every row of a stacked (K, P) buffer, is a view. */
 #ifndef WK_TENSOR_H
 #define WK_TENSOR_H
 
@@ -24,25 +24,36 @@ typedef enum wk_dtype {
 static inline size_t wk_dtype_size(wk_dtype t) {
     switch (t) {
     case WK_F64:
-    case WK_I64: return 8;
+    case WK_I64:
+        return 8;
     case WK_F32:
-    case WK_I32: return 4;
+    case WK_I32:
+        return 4;
     case WK_BF16:
-    case WK_F16: return 2;
-    case WK_U8: return 1;
+    case WK_F16:
+        return 2;
+    case WK_U8:
+        return 1;
     }
     return 0;
 }
 
 static inline const char *wk_dtype_name(wk_dtype t) {
     switch (t) {
-    case WK_F32: return "float32";
-    case WK_F64: return "float64";
-    case WK_BF16: return "bfloat16";
-    case WK_F16: return "float16";
-    case WK_I32: return "int32";
-    case WK_U8: return "uint8";
-    case WK_I64: return "int64";
+    case WK_F32:
+        return "float32";
+    case WK_F64:
+        return "float64";
+    case WK_BF16:
+        return "bfloat16";
+    case WK_F16:
+        return "float16";
+    case WK_I32:
+        return "int32";
+    case WK_U8:
+        return "uint8";
+    case WK_I64:
+        return "int64";
     }
     return "unknown";
 }

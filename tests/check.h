@@ -1,4 +1,5 @@
-/* The little that tests need on top of cmocka: tensor comparison with a bound and a readable report. */
+/* The little that tests need on top of cmocka: tensor comparison with a bound and a readable
+ * report. */
 #ifndef WEFT_TESTS_CHECK_H
 #define WEFT_TESTS_CHECK_H
 
@@ -15,10 +16,12 @@
 
 /* Fails with the message when a call did not return WEFT_OK. */
 #define check_ok(expr, err) check_ok_at((expr), (err), #expr, __FILE__, __LINE__)
-void check_ok_at(weft_status st, const weft_error *err, const char *expr, const char *file, int line);
+void check_ok_at(weft_status st, const weft_error *err, const char *expr, const char *file,
+                 int line);
 
-/* Per-tensor max norm: max|got-want| <= tol * max|want| (+ tiny absolute 1e-30). NaN and Inf must agree in
- * place. Prints name, index, both values and the bound on failure. Returns the measured ratio. */
+/* Per-tensor max norm: max|got-want| <= tol * max|want| (+ tiny absolute 1e-30). NaN and Inf must
+ * agree in place. Prints name, index, both values and the bound on failure. Returns the measured
+ * ratio. */
 #define check_close(name, got, want, n, tol)                                                       \
     check_close_at((name), (got), (want), (size_t)(n), (tol), __FILE__, __LINE__)
 double check_close_at(const char *name, const float *got, const float *want, size_t n, double tol,

@@ -35,9 +35,10 @@ static void find_adapted(const we_model *m, int32_t from, int32_t to, bool adapt
     }
 }
 
-/* Layers that backward will visit keep their own buffers. The others share one set, with two inputs in
- * turn, since a layer writes the next one's input while it still reads its own. */
-static weft_status place_layers(we_acts *acts, const we_model *m, wk_arena *a, int64_t t, bool train) {
+/* Layers that backward will visit keep their own buffers. The others share one set, with two inputs
+ * in turn, since a layer writes the next one's input while it still reads its own. */
+static weft_status place_layers(we_acts *acts, const we_model *m, wk_arena *a, int64_t t,
+                                bool train) {
     int32_t layers = m->hp.layers, kept = train ? m->lowest : layers;
     bool adapts[6];
     if (kept > 0) {
@@ -58,7 +59,8 @@ static weft_status place_layers(we_acts *acts, const we_model *m, wk_arena *a, i
     return WEFT_OK;
 }
 
-static weft_status place_head(we_acts *acts, const we_model *m, wk_arena *a, int64_t q, bool train) {
+static weft_status place_head(we_acts *acts, const we_model *m, wk_arena *a, int64_t q,
+                              bool train) {
     int64_t d = m->hp.d, c = m->num_labels;
     WEFT_TRY(wk_arena_mat(a, &acts->first, "first tokens", WK_F32, q, d));
     WEFT_TRY(wk_arena_mat(a, &acts->hidden, "head hidden", WK_F32, q, d));
@@ -73,11 +75,13 @@ static weft_status place_head(we_acts *acts, const we_model *m, wk_arena *a, int
     return wk_arena_mat(a, &acts->dhead[1], "head gradients", WK_F32, q, d);
 }
 
-static weft_status place_gradients(we_acts *acts, const we_model *m, wk_arena *a, int64_t t, int64_t q) {
+static weft_status place_gradients(we_acts *acts, const we_model *m, wk_arena *a, int64_t t,
+                                   int64_t q) {
     int64_t d = m->hp.d, f = m->hp.ffn, wide = f > 3 * d ? f : 3 * d;
     bool into_layers = m->lowest < m->hp.layers;
     int64_t rows = into_layers ? t : q; /* only a head's adapter needs ds otherwise */
-    if (m->lora.r > 0) WEFT_TRY(wk_arena_mat(a, &acts->ds, "adapter gradients", WK_F32, rows, m->lora.r));
+    if (m->lora.r > 0)
+        WEFT_TRY(wk_arena_mat(a, &acts->ds, "adapter gradients", WK_F32, rows, m->lora.r));
     if (m->lora.r > 0 && m->lora.dropout > 0)
         WEFT_TRY(wk_arena_mat(a, &acts->dropped, "dropped inputs", WK_F32, rows, f > d ? f : d));
     if (!into_layers) return WEFT_OK;
@@ -90,7 +94,8 @@ weft_status we_acts_place(we_acts *acts, const we_model *m, wk_arena *arena, we_
                           bool train) {
     memset(acts, 0, sizeof *acts);
     void *layers = NULL;
-    WEFT_TRY(wk_host_alloc(m->ctx, &layers, (size_t)m->hp.layers, sizeof(we_layer_acts), "activations"));
+    WEFT_TRY(
+        wk_host_alloc(m->ctx, &layers, (size_t)m->hp.layers, sizeof(we_layer_acts), "activations"));
     acts->layer = layers;
     acts->ctx = m->ctx;
     WEFT_TRY(place_layers(acts, m, arena, limits.tokens, train));

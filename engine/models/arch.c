@@ -55,7 +55,8 @@ bool we_meta_is(const weft_model_source *source, const char *key, const char *va
     return text && strcmp(text, value) == 0;
 }
 
-weft_status we_meta_act(wk_ctx *ctx, const weft_model_source *source, const char *key, wk_act *out) {
+weft_status we_meta_act(wk_ctx *ctx, const weft_model_source *source, const char *key,
+                        wk_act *out) {
     /* HF's names; gelu_new and gelu_pytorch_tanh are the same tanh form. */
     static const struct {
         const char *name;

@@ -1,5 +1,5 @@
-/* Architectures: what a model family calls its tensors and how its head is built. One file per family
- * fills a we_arch; encoder.c computes all of them. */
+/* Architectures: what a model family calls its tensors and how its head is built. One file per
+ * family fills a we_arch; encoder.c computes all of them. */
 #ifndef WE_MODELS_ARCH_H
 #define WE_MODELS_ARCH_H
 
@@ -10,7 +10,7 @@
 typedef struct we_hparams {
     int32_t layers, d, heads, ffn, vocab, max_pos, type_vocab;
     int32_t pos_offset; /* position id of the first token */
-    int32_t pad_id;     /* a token with this id takes position pad_id and does not count; -1: none */
+    int32_t pad_id; /* a token with this id takes position pad_id and does not count; -1: none */
     float norm_eps;
     wk_act act;
     float init_range; /* standard deviation of fresh weights */
@@ -25,7 +25,8 @@ typedef struct we_arch {
     struct {
         const char *q, *k, *v, *o, *norm1, *up, *down, *norm2;
     } layer;
-    /* logits = out · act(hidden · h[first token]); full paths, since heads lie beside the base too. */
+    /* logits = out · act(hidden · h[first token]); full paths, since heads lie beside the base too.
+     */
     struct {
         const char *hidden, *out;
         wk_act act;

@@ -1,4 +1,5 @@
-/* BERT (Devlin et al. 2019), as transformers' BertForSequenceClassification; MiniLM is a BERT too. */
+/* BERT (Devlin et al. 2019), as transformers' BertForSequenceClassification; MiniLM is a BERT too.
+ */
 #include "engine/models/arch.h"
 
 static weft_status hparams(wk_ctx *ctx, const weft_model_source *source, we_hparams *out) {

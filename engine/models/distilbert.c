@@ -1,5 +1,5 @@
-/* DistilBERT (Sanh et al. 2019), as transformers' DistilBertForSequenceClassification: no token types, its
- * own key names, and a ReLU in the head. */
+/* DistilBERT (Sanh et al. 2019), as transformers' DistilBertForSequenceClassification: no token
+ * types, its own key names, and a ReLU in the head. */
 #include "engine/models/arch.h"
 
 static weft_status hparams(wk_ctx *ctx, const weft_model_source *source, we_hparams *out) {

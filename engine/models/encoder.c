@@ -15,8 +15,8 @@ void we_watch(const we_pass *p, const char *name, int32_t layer, wk_tensor t) {
 /* The layer's buffers, cut to the batch. */
 static we_layer_acts cut_layer(const we_layer_acts *full, int64_t t) {
     we_layer_acts c = *full;
-    wk_tensor *const all[] = {&c.x, &c.qkv,   &c.o,     &c.lse,  &c.z1,   &c.mean1, &c.rstd1,
-                              &c.y1, &c.u,    &c.a,     &c.z2,   &c.mean2, &c.rstd2, &c.s[0],
+    wk_tensor *const all[] = {&c.x,    &c.qkv,  &c.o,    &c.lse,  &c.z1,    &c.mean1, &c.rstd1,
+                              &c.y1,   &c.u,    &c.a,    &c.z2,   &c.mean2, &c.rstd2, &c.s[0],
                               &c.s[1], &c.s[2], &c.s[3], &c.s[4], &c.s[5]};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (wk_given(*all[i])) all[i]->dim[0] = t;
@@ -39,13 +39,19 @@ static wk_attn_fwd_args attention(const we_pass *p, const we_layer_acts *c) {
 
 static weft_status norm_fwd(const we_pass *p, we_norm norm, wk_tensor y, wk_tensor x, wk_tensor z,
                             wk_tensor mean, wk_tensor rstd) {
-    wk_layernorm_fwd_args a = {.y = y, .z = z, .mean = mean, .rstd = rstd, .x = x,
-                               .weight = norm.weight, .bias = norm.bias, .eps = p->m->hp.norm_eps};
+    wk_layernorm_fwd_args a = {.y = y,
+                               .z = z,
+                               .mean = mean,
+                               .rstd = rstd,
+                               .x = x,
+                               .weight = norm.weight,
+                               .bias = norm.bias,
+                               .eps = p->m->hp.norm_eps};
     return wk_layernorm_fwd(p->m->dev, &a);
 }
 
-static weft_status norm_bwd(const we_pass *p, we_norm norm, wk_tensor d, wk_tensor z, wk_tensor mean,
-                            wk_tensor rstd) {
+static weft_status norm_bwd(const we_pass *p, we_norm norm, wk_tensor d, wk_tensor z,
+                            wk_tensor mean, wk_tensor rstd) {
     wk_layernorm_bwd_args a = {
         .dz = d, .dy = d, .z = z, .mean = mean, .rstd = rstd, .weight = norm.weight};
     return wk_layernorm_bwd(p->m->dev, &a);
@@ -55,7 +61,8 @@ static weft_status embed(const we_pass *p, wk_tensor x) {
     we_model *m = p->m;
     const we_batch *b = p->batch;
     wk_tensor sum = p->acts->h; /* not needed before the last layer */
-    wk_embed_fwd_args a = {.y = sum, .tok = b->tok, .pos_id = b->pos, .word = m->word, .pos = m->pos};
+    wk_embed_fwd_args a = {
+        .y = sum, .tok = b->tok, .pos_id = b->pos, .word = m->word, .pos = m->pos};
     if (wk_given(m->type)) a.type = m->type, a.type_id = b->type;
     WEFT_TRY(wk_embed_fwd(m->dev, &a));
     WEFT_TRY(norm_fwd(p, m->embed_norm, x, sum, none, none, none));
@@ -100,13 +107,12 @@ weft_status we_encoder_forward(const we_pass *p) {
 
 weft_status we_encoder_pool(const we_pass *p) {
     p->acts->pooled.dim[0] = p->batch->n_rows;
-    wk_mean_pool_args a = {
-        .y = p->acts->pooled, .x = p->acts->h, .seq_off = p->batch->seq_off};
+    wk_mean_pool_args a = {.y = p->acts->pooled, .x = p->acts->h, .seq_off = p->batch->seq_off};
     return wk_mean_pool(p->m->dev, &a);
 }
 
-/* dh holds the gradient of the layer's output and is turned, in place, into that of its input. In the lowest
- * adapted layer nothing below wants it, and query, key and value give no dx. */
+/* dh holds the gradient of the layer's output and is turned, in place, into that of its input. In
+ * the lowest adapted layer nothing below wants it, and query, key and value give no dx. */
 static weft_status layer_bwd(const we_pass *p, int32_t l, wk_tensor dh) {
     we_model *m = p->m;
     const we_layer *w = &m->layer[l];

@@ -1,5 +1,6 @@
-/* The encoder as two plain functions, forward and backward, over one pack of many clients. Post-norm
- * transformer of BERT, RoBERTa and DistilBERT (Vaswani et al. 2017; Devlin et al. 2019). */
+/* The encoder as two plain functions, forward and backward, over one pack of many clients.
+ * Post-norm transformer of BERT, RoBERTa and DistilBERT (Vaswani et al. 2017; Devlin et al. 2019).
+ */
 #ifndef WE_MODELS_ENCODER_H
 #define WE_MODELS_ENCODER_H
 
@@ -13,29 +14,30 @@ typedef struct we_adapters {
 
 /* What one layer's forward leaves for its backward. */
 typedef struct we_layer_acts {
-    wk_tensor x;             /* (T, D) input */
-    wk_tensor qkv;           /* (T, 3D) */
-    wk_tensor o, lse;        /* (T, D) attention output, (T, H) */
+    wk_tensor x;                /* (T, D) input */
+    wk_tensor qkv;              /* (T, 3D) */
+    wk_tensor o, lse;           /* (T, D) attention output, (T, H) */
     wk_tensor z1, mean1, rstd1; /* (T, D) norm input, (T), (T) */
-    wk_tensor y1;            /* (T, D) norm output, input of the MLP */
-    wk_tensor u, a;          /* (T, F) before and after the activation */
+    wk_tensor y1;               /* (T, D) norm output, input of the MLP */
+    wk_tensor u, a;             /* (T, F) before and after the activation */
     wk_tensor z2, mean2, rstd2;
-    wk_tensor s[6];          /* (T, R) lora_A x of q, k, v, o, up, down; only adapted ones */
+    wk_tensor s[6]; /* (T, R) lora_A x of q, k, v, o, up, down; only adapted ones */
 } we_layer_acts;
 
-/* Buffers of one pass, sized for the largest pack. Layers below model.lowest keep nothing and share. */
+/* Buffers of one pass, sized for the largest pack. Layers below model.lowest keep nothing and
+ * share. */
 typedef struct we_acts {
     we_layer_acts *layer; /* (layers) */
     wk_ctx *ctx;
-    wk_tensor h;                    /* (T, D) output of the last layer */
-    wk_tensor first;                /* (Q, D) rows that the head reads */
-    wk_tensor hidden, hidden_act;   /* (Q, D) */
-    wk_tensor s_hidden;             /* (Q, R) */
-    wk_tensor logits, loss;         /* (Q, C), (Q) */
-    wk_tensor pooled;               /* (Q, D) mean-pooled h, for features */
-    wk_tensor dropped;              /* (T, max(D, F)) input of an adapter after dropout */
-    wk_tensor dh, dt, dwide, ds;    /* (T, D), (T, D), (T, max(3D, F)), (T, R) */
-    wk_tensor dlogits, dhead[2];    /* (Q, C), (Q, D) */
+    wk_tensor h;                  /* (T, D) output of the last layer */
+    wk_tensor first;              /* (Q, D) rows that the head reads */
+    wk_tensor hidden, hidden_act; /* (Q, D) */
+    wk_tensor s_hidden;           /* (Q, R) */
+    wk_tensor logits, loss;       /* (Q, C), (Q) */
+    wk_tensor pooled;             /* (Q, D) mean-pooled h, for features */
+    wk_tensor dropped;            /* (T, max(D, F)) input of an adapter after dropout */
+    wk_tensor dh, dt, dwide, ds;  /* (T, D), (T, D), (T, max(3D, F)), (T, R) */
+    wk_tensor dlogits, dhead[2];  /* (Q, C), (Q, D) */
 } we_acts;
 
 /* `train` adds what backward needs. */

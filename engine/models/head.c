@@ -19,8 +19,8 @@ static weft_status layer_fwd(const we_pass *p, const we_head_layer *layer, wk_te
     return wk_seg_linear_fwd(p->m->dev, &a);
 }
 
-static weft_status layer_bwd(const we_pass *p, const we_head_layer *layer, wk_tensor dx, wk_tensor dy,
-                             wk_tensor x, const wk_tensor *s) {
+static weft_status layer_bwd(const we_pass *p, const we_head_layer *layer, wk_tensor dx,
+                             wk_tensor dy, wk_tensor x, const wk_tensor *s) {
     const wk_segs *segs = &p->batch->row_segs;
     const we_group *g = &layer->frozen;
     if (!layer->is_trained) return we_group_bwd(p, g, segs, dx, dy, x, s, false);
@@ -43,9 +43,9 @@ static weft_status layer_bwd(const we_pass *p, const we_head_layer *layer, wk_te
 weft_status we_head_forward(const we_pass *p) {
     we_model *m = p->m;
     we_acts *acts = p->acts;
-    wk_tensor *const rows[] = {&acts->first,  &acts->hidden, &acts->hidden_act, &acts->s_hidden,
-                               &acts->logits, &acts->loss,   &acts->dlogits,    &acts->dhead[0],
-                               &acts->dhead[1]};
+    wk_tensor *const rows[] = {&acts->first,    &acts->hidden,   &acts->hidden_act,
+                               &acts->s_hidden, &acts->logits,   &acts->loss,
+                               &acts->dlogits,  &acts->dhead[0], &acts->dhead[1]};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) rows[i]->dim[0] = p->batch->n_rows;
     wk_gather_rows_args gather = {.y = acts->first, .x = acts->h, .idx = p->batch->first};
     WEFT_TRY(wk_gather_rows(m->dev, &gather));
@@ -88,8 +88,8 @@ weft_status we_head_backward(const we_pass *p, wk_tensor dh) {
     if (!below) return WEFT_OK;
     wk_act_bwd_args act = {.dx = dact, .dy = dact, .x = acts->hidden, .act = m->arch->head.act};
     WEFT_TRY(wk_act_bwd(m->dev, &act));
-    WEFT_TRY(layer_bwd(p, &m->hidden, wk_given(dh) ? dfirst : none, dact, acts->first,
-                       &acts->s_hidden));
+    WEFT_TRY(
+        layer_bwd(p, &m->hidden, wk_given(dh) ? dfirst : none, dact, acts->first, &acts->s_hidden));
     if (!wk_given(dh)) return WEFT_OK;
     wk_fill_args zero = {.y = dh};
     WEFT_TRY(wk_fill(m->dev, &zero));

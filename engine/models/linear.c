@@ -3,7 +3,8 @@
 #include "kernels/dev.h"
 #include "kernels/rng.h"
 
-/* The input of an adapter: x, or in training x after dropout (redrawn in backward, never stored). */
+/* The input of an adapter: x, or in training x after dropout (redrawn in backward, never stored).
+ */
 static weft_status adapter_input(const we_pass *p, const we_linear *lin, const wk_segs *segs,
                                  wk_tensor x, wk_tensor *out) {
     const we_lora *lora = &p->m->lora;

@@ -19,8 +19,8 @@ const char *we_module_path(char *buffer, const char *prefix, const char *pattern
 }
 
 /* Append one linear to a group: fused parts follow each other in the columns. */
-static void add_part(we_group *g, const char *prefix, const char *pattern, int32_t layer, int64_t out,
-                     int64_t in, uint32_t *site) {
+static void add_part(we_group *g, const char *prefix, const char *pattern, int32_t layer,
+                     int64_t out, int64_t in, uint32_t *site) {
     we_linear *lin = &g->part[g->n++];
     we_module_path(lin->module, prefix, pattern, layer);
     lin->out = out, lin->in = in, lin->col = g->out, lin->a = lin->b = -1;
@@ -87,10 +87,14 @@ we_linear *we_model_linear(we_model *m, int32_t index) {
     if (index >= 6 * m->hp.layers) return &m->hidden.frozen.part[0];
     we_layer *y = &m->layer[index / 6];
     switch (index % 6) {
-    case 3: return &y->o.part[0];
-    case 4: return &y->up.part[0];
-    case 5: return &y->down.part[0];
-    default: return &y->qkv.part[index % 6];
+    case 3:
+        return &y->o.part[0];
+    case 4:
+        return &y->up.part[0];
+    case 5:
+        return &y->down.part[0];
+    default:
+        return &y->qkv.part[index % 6];
     }
 }
 
@@ -118,7 +122,8 @@ weft_status we_model_place(we_model *m, wk_arena *base) {
     WEFT_TRY(wk_arena_mat(base, &m->word, "word embeddings", WK_F32, hp->vocab, hp->d));
     WEFT_TRY(wk_arena_mat(base, &m->pos, "position embeddings", WK_F32, hp->max_pos, hp->d));
     if (m->arch->type)
-        WEFT_TRY(wk_arena_mat(base, &m->type, "token type embeddings", WK_F32, hp->type_vocab, hp->d));
+        WEFT_TRY(
+            wk_arena_mat(base, &m->type, "token type embeddings", WK_F32, hp->type_vocab, hp->d));
     WEFT_TRY(place_norm(&m->embed_norm, base, hp->d));
     for (int32_t l = 0; l < hp->layers; l++) {
         we_layer *y = &m->layer[l];

@@ -1,5 +1,5 @@
-/* The frozen base on a device, and where adapters attach to it. Read-only after load; shared by every
- * client. What one forward and backward need beside it (acts.h) belongs to the caller. */
+/* The frozen base on a device, and where adapters attach to it. Read-only after load; shared by
+ * every client. What one forward and backward need beside it (acts.h) belongs to the caller. */
 #ifndef WE_MODELS_MODEL_H
 #define WE_MODELS_MODEL_H
 
@@ -15,10 +15,11 @@ typedef struct we_linear {
     int64_t out, in;
     int64_t col;   /* its outputs are columns [col, col+out) of its group */
     uint32_t site; /* index of the linear in the model: names its random streams */
-    int64_t a, b;  /* offsets of lora_A (r, in) and lora_B (out, r) in an adapter; -1: not adapted */
+    int64_t a, b; /* offsets of lora_A (r, in) and lora_B (out, r) in an adapter; -1: not adapted */
 } we_linear;
 
-/* Linears that read the same input, as one fused frozen weight: query, key and value; or just one. */
+/* Linears that read the same input, as one fused frozen weight: query, key and value; or just one.
+ */
 typedef struct we_group {
     wk_weight weight; /* (out, in) */
     wk_tensor bias;   /* (out) */
@@ -56,7 +57,8 @@ typedef struct we_model {
     we_lora lora;
     int32_t lowest;          /* lowest adapted layer: backward stops there; `layers` when none is */
     int64_t base_parameters; /* frozen numbers */
-    /* Tests look inside through this: called with "embeddings" (layer -1), "layer", "hidden", "logits". */
+    /* Tests look inside through this: called with "embeddings" (layer -1), "layer", "hidden",
+     * "logits". */
     void (*watch)(void *ud, const char *name, int32_t layer, wk_tensor t);
     void *watch_ud;
 } we_model;
@@ -68,10 +70,11 @@ void we_model_fini(we_model *m);
 
 /* Take memory for all weights. */
 WEFT_NODISCARD weft_status we_model_place(we_model *m, wk_arena *base);
-/* Read, check (shape, finite) and upload every weight; missing head layers are drawn from (seed). A trained
- * head's start goes into `flat` (lora.size floats), which the caller has prepared with we_lora_init. */
-WEFT_NODISCARD weft_status we_model_load(we_model *m, const weft_model_source *source, uint64_t seed,
-                                         float *flat);
+/* Read, check (shape, finite) and upload every weight; missing head layers are drawn from (seed). A
+ * trained head's start goes into `flat` (lora.size floats), which the caller has prepared with
+ * we_lora_init. */
+WEFT_NODISCARD weft_status we_model_load(we_model *m, const weft_model_source *source,
+                                         uint64_t seed, float *flat);
 
 /* "<prefix><pattern with its %d as layer>" into a buffer of WE_MODULE_NAME bytes; returns it. */
 const char *we_module_path(char *buffer, const char *prefix, const char *pattern, int32_t layer);

@@ -1,5 +1,5 @@
-/* From a checkpoint to the device: find each tensor, check it, convert it to float, upload it, let the
- * backend prepare it. */
+/* From a checkpoint to the device: find each tensor, check it, convert it to float, upload it, let
+ * the backend prepare it. */
 #include "engine/models/model.h"
 
 #include <math.h>
@@ -13,17 +13,20 @@ typedef struct loader {
     uint64_t seed;
 } loader;
 
-static weft_status find(loader *ld, const char *module, const char *tensor, weft_source_tensor *out) {
+static weft_status find(loader *ld, const char *module, const char *tensor,
+                        weft_source_tensor *out) {
     const we_arch *arch = ld->m->arch;
     const weft_model_source *src = ld->source;
-    /* Checkpoints of the bare encoder have no prefix; those with TensorFlow roots say gamma and beta. */
+    /* Checkpoints of the bare encoder have no prefix; those with TensorFlow roots say gamma and
+     * beta. */
     const char *other = strcmp(tensor, "weight") == 0 ? "gamma" : "beta";
     size_t skip = strlen(arch->prefix);
     bool has_prefix = strncmp(module, arch->prefix, skip) == 0;
     for (int i = 0; i < 4; i++) {
         if ((i & 1) && !has_prefix) continue;
         char name[WE_MODULE_NAME + 16];
-        (void)snprintf(name, sizeof name, "%s.%s", module + ((i & 1) ? skip : 0), i < 2 ? tensor : other);
+        (void)snprintf(name, sizeof name, "%s.%s", module + ((i & 1) ? skip : 0),
+                       i < 2 ? tensor : other);
         weft_source_tensor found = {0};
         WEFT_TRY(src->tensor(src->ud, name, &found, &ld->m->ctx->err));
         if (found.data) {
@@ -40,13 +43,16 @@ static weft_status convert(loader *ld, const char *module, const char *tensor,
     wk_ctx *ctx = ld->m->ctx;
     int64_t have[2] = {t->ndim > 0 ? t->dim[0] : 0, t->ndim > 1 ? t->dim[1] : 0};
     if (t->ndim != (cols ? 2 : 1) || have[0] != rows || have[1] != cols)
-        return WEFT_FAIL(&ctx->err, WEFT_E_DATA,
-                         "%s: %s.%s has shape (%lld, %lld) in %d dimensions, config.json asks for (%lld, %lld)",
-                         ld->source->name, module, tensor, (long long)have[0], (long long)have[1],
-                         t->ndim, (long long)rows, (long long)cols);
+        return WEFT_FAIL(
+            &ctx->err, WEFT_E_DATA,
+            "%s: %s.%s has shape (%lld, %lld) in %d dimensions, config.json asks for (%lld, %lld)",
+            ld->source->name, module, tensor, (long long)have[0], (long long)have[1], t->ndim,
+            (long long)rows, (long long)cols);
     int64_t n = cols ? rows * cols : rows;
     switch (t->dtype) {
-    case WEFT_F32: memcpy(out, t->data, (size_t)n * sizeof *out); break;
+    case WEFT_F32:
+        memcpy(out, t->data, (size_t)n * sizeof *out);
+        break;
     case WEFT_F64:
         for (int64_t i = 0; i < n; i++) out[i] = (float)((const double *)t->data)[i];
         break;
@@ -64,14 +70,15 @@ static weft_status convert(loader *ld, const char *module, const char *tensor,
     }
     for (int64_t i = 0; i < n; i++)
         if (!isfinite(out[i]))
-            return WEFT_FAIL(&ctx->err, WEFT_E_DATA, "%s: %s.%s[%lld] is %f: the weights are damaged",
-                             ld->source->name, module, tensor, (long long)i, (double)out[i]);
+            return WEFT_FAIL(&ctx->err, WEFT_E_DATA,
+                             "%s: %s.%s[%lld] is %f: the weights are damaged", ld->source->name,
+                             module, tensor, (long long)i, (double)out[i]);
     return WEFT_OK;
 }
 
 /* Reads a tensor into `out`; cols 0 for a vector. */
-static weft_status read(loader *ld, const char *module, const char *tensor, int64_t rows, int64_t cols,
-                        float *out) {
+static weft_status read(loader *ld, const char *module, const char *tensor, int64_t rows,
+                        int64_t cols, float *out) {
     weft_source_tensor t;
     WEFT_TRY(find(ld, module, tensor, &t));
     if (!t.data)
@@ -107,8 +114,8 @@ static weft_status load_group(loader *ld, we_group *g) {
     return wk_weight_pack(ld->m->dev, &pack);
 }
 
-/* A head layer comes from the checkpoint, or is drawn as transformers draws it: normal weights, zero bias.
- * Trained layers start in the adapter, frozen ones stay in the base. */
+/* A head layer comes from the checkpoint, or is drawn as transformers draws it: normal weights,
+ * zero bias. Trained layers start in the adapter, frozen ones stay in the base. */
 static weft_status load_head(loader *ld, we_head_layer *layer, float *flat) {
     we_model *m = ld->m;
     const we_linear *lin = &layer->frozen.part[0];
@@ -127,7 +134,8 @@ static weft_status load_head(loader *ld, we_head_layer *layer, float *flat) {
                "%s is %s the checkpoint: %s starts from random weights", lin->module,
                have.data ? "of another shape in" : "not in",
                layer->is_trained ? "it is trained and" : "it stays frozen and");
-        we_normal_init(ld->seed, 0x10000u + lin->site, m->hp.init_range, weight, lin->out * lin->in);
+        we_normal_init(ld->seed, 0x10000u + lin->site, m->hp.init_range, weight,
+                       lin->out * lin->in);
         memset(bias, 0, (size_t)lin->out * sizeof *bias);
     }
     if (layer->is_trained) return WEFT_OK;
@@ -158,7 +166,8 @@ static weft_status load_all(loader *ld, float *flat) {
     return load_head(ld, &m->out, flat);
 }
 
-weft_status we_model_load(we_model *m, const weft_model_source *source, uint64_t seed, float *flat) {
+weft_status we_model_load(we_model *m, const weft_model_source *source, uint64_t seed,
+                          float *flat) {
     const we_hparams *hp = &m->hp;
     int64_t rows = hp->vocab > hp->max_pos ? hp->vocab : hp->max_pos;
     rows = rows > hp->ffn ? rows : hp->ffn;

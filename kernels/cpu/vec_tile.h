@@ -64,8 +64,7 @@ case h:                                                                         
     break;
             X(1)
             X(2)
-            X(3)
-            X(4) X(5) X(6)
+            X(3) X(4) X(5) X(6)
 #if TILE_ROWS > 6
                 X(7) X(8) X(9) X(10) X(11) X(12)
 #endif

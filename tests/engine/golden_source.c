@@ -82,8 +82,10 @@ weft_rows golden_rows(const golden_file *g) {
         }
         (void)snprintf(key, sizeof key, "c%d/labels", c);
         for (int64_t i = 0; i < q; i++) {
-            if (regression) target[n_rows + i] = golden_f32(g, key, NULL)[i];
-            else label[n_rows + i] = golden_i32(g, key, NULL)[i];
+            if (regression)
+                target[n_rows + i] = golden_f32(g, key, NULL)[i];
+            else
+                label[n_rows + i] = golden_i32(g, key, NULL)[i];
             client[n_rows + i] = c;
             offset[n_rows + i + 1] = n_tokens + seq_off[i + 1];
         }
@@ -108,7 +110,8 @@ void golden_rows_free(weft_rows *rows) {
     memset(rows, 0, sizeof *rows);
 }
 
-const float *golden_view(const golden_file *g, int client, const char *what, const weft_view *view) {
+const float *golden_view(const golden_file *g, int client, const char *what,
+                         const weft_view *view) {
     char key[256];
     (void)snprintf(key, sizeof key, "c%d/%s/base_model.model.%s.%s", client, what, view->module,
                    view->tensor);

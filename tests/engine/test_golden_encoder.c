@@ -1,7 +1,7 @@
 /* labels: golden */
-/* The encoders against PyTorch, transformers and peft: two recorded clients with their own adapters and ragged
- * batches, together in one pack. Bounds are those of the recorded fp32 numbers themselves (PROVENANCE.md):
- * both sides round differently, by a few 1e-7 of the largest value. */
+/* The encoders against PyTorch, transformers and peft: two recorded clients with their own adapters
+ * and ragged batches, together in one pack. Bounds are those of the recorded fp32 numbers
+ * themselves (PROVENANCE.md): both sides round differently, by a few 1e-7 of the largest value. */
 #include "engine/models/encoder.h"
 #include "engine/slots.h"
 #include "kernels/dev.h"
@@ -50,7 +50,8 @@ static void open_bed(bed *b, const golden_case *c, const char *const *options, s
     assert_true(golden_load(WEFT_TEST_DIR "/golden", c->set, &b->g));
     wk_ctx_init(&b->ctx, NULL);
     weft_error *err = &b->ctx.err;
-    check_ok(wk_dev_open(&b->dev, &b->ctx, &(wk_dev_options){.backend = c->backend, .threads = 2}), err);
+    check_ok(wk_dev_open(&b->dev, &b->ctx, &(wk_dev_options){.backend = c->backend, .threads = 2}),
+             err);
     b->config = golden_config(c->set);
     golden_set_options(b->config, options, n);
     b->rows = golden_rows(&b->g);
@@ -78,7 +79,8 @@ static void open_bed(bed *b, const golden_case *c, const char *const *options, s
         for (int32_t i = 0; i < b->m.lora.n_views; i++) {
             const weft_view *v = &b->m.lora.view[i];
             size_t count = (size_t)(v->ndim == 2 ? v->dim[0] * v->dim[1] : v->dim[0]);
-            memcpy(flat + v->offset, golden_view(&b->g, client, "adapter", v), count * sizeof *flat);
+            memcpy(flat + v->offset, golden_view(&b->g, client, "adapter", v),
+                   count * sizeof *flat);
         }
         check_ok(wk_upload(b->dev, wk_rows(b->slots.w, slot_of[client], 1), flat), err);
     }
@@ -112,7 +114,8 @@ static void close_bed(bed *b) {
 }
 
 /* Rows of client c inside a packed tensor. */
-static const float *rows_of(const bed *b, const wk_tensor *t, int client, bool per_token, size_t *count) {
+static const float *rows_of(const bed *b, const wk_tensor *t, int client, bool per_token,
+                            size_t *count) {
     const int32_t *off = per_token ? b->pack.seg_token_off : b->pack.seg_row_off;
     *count = (size_t)((off[client + 1] - off[client]) * wk_row_numel(*t));
     return (const float *)wk_row_ptr(*t, off[client]);
@@ -125,8 +128,11 @@ static void watch(void *ud, const char *name, int32_t layer, wk_tensor t) {
         char key[32];
         size_t count;
         const golden_tensor *info;
-        if (token) (void)snprintf(key, sizeof key, "c%d/hidden.%d", client, layer + 1);
-        else (void)snprintf(key, sizeof key, "c%d/%s", client, strcmp(name, "hidden") == 0 ? "pooled" : name);
+        if (token)
+            (void)snprintf(key, sizeof key, "c%d/hidden.%d", client, layer + 1);
+        else
+            (void)snprintf(key, sizeof key, "c%d/%s", client,
+                           strcmp(name, "hidden") == 0 ? "pooled" : name);
         const float *got = rows_of(b, &t, client, token, &count);
         const float *want = golden_f32(&b->g, key, &info);
         assert_int_equal(count, golden_count(info));
@@ -205,12 +211,14 @@ static void run_steps(bed *b, const char *prefix, int steps, float lr) {
         (void)snprintf(key, sizeof key, "c%d/%s.losses", client, prefix);
         check_close(key, got[client], golden_f32(&b->g, key, NULL), steps, TOL_LOSS);
     }
-    check_views(b, b->slots.w, prefix, strcmp(prefix, "adamw") == 0 ? TOL_ADAM_STEPS : TOL_GRADIENT);
+    check_views(b, b->slots.w, prefix,
+                strcmp(prefix, "adamw") == 0 ? TOL_ADAM_STEPS : TOL_GRADIENT);
 }
 
 static void test_adamw(void **state) {
     const golden_case *c = *state;
-    const char *const options[] = {"client.weight_decay", golden_text(c->set, "adamw.weight_decay")};
+    const char *const options[] = {"client.weight_decay",
+                                   golden_text(c->set, "adamw.weight_decay")};
     bed b;
     open_bed(&b, c, options, 2);
     run_steps(&b, "adamw", 10, (float)golden_number(c->set, "adamw.lr"));
@@ -219,9 +227,10 @@ static void test_adamw(void **state) {
 
 static void test_sgd(void **state) {
     const golden_case *c = *state;
-    const char *const options[] = {"client.optimizer", "sgd",
-                                   "client.momentum", golden_text(c->set, "sgd.momentum"),
-                                   "client.max_grad_norm", golden_text(c->set, "sgd.max_grad_norm")};
+    const char *const options[] = {
+        "client.optimizer",     "sgd",
+        "client.momentum",      golden_text(c->set, "sgd.momentum"),
+        "client.max_grad_norm", golden_text(c->set, "sgd.max_grad_norm")};
     bed b;
     open_bed(&b, c, options, 6);
     run_steps(&b, "sgd", 5, (float)golden_number(c->set, "sgd.lr"));

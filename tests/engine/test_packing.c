@@ -1,6 +1,6 @@
 /* labels: dist */
-/* A client's trajectory does not depend on who shares its pack: the same federated run, bit for bit, for any
- * number of slots, any pack size, any number of threads, and twice in a row. */
+/* A client's trajectory does not depend on who shares its pack: the same federated run, bit for
+ * bit, for any number of slots, any pack size, any number of threads, and twice in a row. */
 #include "engine/weft.h"
 #include "kernels/rng.h"
 #include "tests/check.h"
@@ -22,7 +22,8 @@ static weft_rows make_rows(void) {
     for (int i = 0; i < ROWS; i++) {
         int64_t n = 2 + wk_stream_below(&s, 22);
         offset[i + 1] = offset[i] + n;
-        for (int64_t t = offset[i]; t < offset[i + 1]; t++) token[t] = (int32_t)wk_stream_below(&s, 97);
+        for (int64_t t = offset[i]; t < offset[i + 1]; t++)
+            token[t] = (int32_t)wk_stream_below(&s, 97);
         label[i] = (int32_t)wk_stream_below(&s, 3);
     }
     return (weft_rows){
@@ -42,19 +43,44 @@ static outcome run(golden_file *g, const weft_rows *rows, const char *backend, c
                    const char *threads, const char *pack, const char *const *more, size_t n_more) {
     weft_error err = {0};
     weft_config *config = golden_config(&golden_bert);
-    const char *const options[] = {
-        "run.device", backend, "run.threads", threads, "engine.slots", slots,
-        "engine.pack_tokens", pack, "run.seed", "7", "lora.dropout", "0.1",
-        "partition.kind", "dirichlet", "partition.alpha", "0.7", "fl.num_clients", "17",
-        "fl.clients_per_round", "17", "client.batch_size", "5", "client.local_epochs", "2",
-        "client.learning_rate", "5e-3", "client.max_grad_norm", "1", "fl.strategy", "fedyogi"};
+    const char *const options[] = {"run.device",
+                                   backend,
+                                   "run.threads",
+                                   threads,
+                                   "engine.slots",
+                                   slots,
+                                   "engine.pack_tokens",
+                                   pack,
+                                   "run.seed",
+                                   "7",
+                                   "lora.dropout",
+                                   "0.1",
+                                   "partition.kind",
+                                   "dirichlet",
+                                   "partition.alpha",
+                                   "0.7",
+                                   "fl.num_clients",
+                                   "17",
+                                   "fl.clients_per_round",
+                                   "17",
+                                   "client.batch_size",
+                                   "5",
+                                   "client.local_epochs",
+                                   "2",
+                                   "client.learning_rate",
+                                   "5e-3",
+                                   "client.max_grad_norm",
+                                   "1",
+                                   "fl.strategy",
+                                   "fedyogi"};
     for (size_t i = 0; i < n_more; i += 2)
         check_ok(weft_config_set(config, more[i], more[i + 1], NULL, &err), &err);
     golden_set_options(config, options, sizeof options / sizeof *options);
     weft_partition *part = NULL;
     check_ok(weft_partition_build(&part, config, rows, &err), &err);
     weft_engine_options o = WEFT_ENGINE_OPTIONS_INIT;
-    o.config = config, o.model = golden_source(g), o.train = rows, o.test = rows, o.partition = part;
+    o.config = config, o.model = golden_source(g), o.train = rows, o.test = rows,
+    o.partition = part;
     weft_engine *e = NULL;
     check_ok(weft_engine_open(&e, &o, &err), &err);
     outcome out = {0};
@@ -110,7 +136,8 @@ static void check_backend(const char *backend, const char *const *more, size_t n
                 char name[96];
                 (void)snprintf(name, sizeof name, "%s: %s slots, %s threads, packs of %s tokens",
                                backend, slots[s], threads[t], packs[p]);
-                outcome packed = run(&g, &rows, backend, slots[s], threads[t], packs[p], more, n_more);
+                outcome packed =
+                    run(&g, &rows, backend, slots[s], threads[t], packs[p], more, n_more);
                 check_equal(name, &packed, &alone);
                 if (packed.packs < fewest) fewest = packed.packs;
                 free(packed.adapter);
@@ -135,8 +162,8 @@ static void test_cpu(void **state) {
 
 static void test_cpu_micro_batches(void **state) {
     (void)state;
-    static const char *const more[] = {"client.micro_batch_size", "2", "client.optimizer", "sgd",
-                                       "client.momentum", "0.9", "client.prox_mu", "0.1"};
+    static const char *const more[] = {"client.micro_batch_size", "2",   "client.optimizer", "sgd",
+                                       "client.momentum",         "0.9", "client.prox_mu",   "0.1"};
     check_backend("cpu", more, 8);
 }
 
