@@ -51,26 +51,22 @@ VEC_INLINE void cpu_tile_fixed(const cpu_tile *t, int64_t first, int rows, int v
         for (int v = 0; v < vectors; v++) vf_store(c + i * t->c_row + v * VL, sum[i][v]);
 }
 
-/* Any number of rows, in tiles of nearly equal height: short tiles leave the multipliers waiting.
- */
+/* Any number of rows, in tiles of nearly equal height: short tiles leave the multipliers idle. */
 static inline void cpu_tile_rows(const cpu_tile *t, int64_t rows) {
     int64_t first = 0;
     for (int64_t left = cpu_ceil_div(rows, TILE_ROWS); left > 0; left--) {
         int64_t n = cpu_ceil_div(rows - first, left);
+        /* clang-format off */
         switch (n) {
-#define X(h)                                                                                       \
-case h:                                                                                            \
-    cpu_tile_fixed(t, first, h, 2);                                                                \
-    break;
-            X(1)
-            X(2)
-            X(3) X(4) X(5) X(6)
+#define X(height) case height: cpu_tile_fixed(t, first, height, 2); break;
+        X(1) X(2) X(3) X(4) X(5) X(6)
 #if TILE_ROWS > 6
-                X(7) X(8) X(9) X(10) X(11) X(12)
+        X(7) X(8) X(9) X(10) X(11) X(12)
 #endif
 #undef X
-                    default : break;
+        default: break;
         }
+        /* clang-format on */
         first += n;
     }
 }
