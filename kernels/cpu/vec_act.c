@@ -23,7 +23,7 @@ VEC_INLINE vf act(vf x, wk_act kind) {
 VEC_INLINE vf act_slope(vf x, wk_act kind) {
     switch (kind) {
     case WK_ACT_GELU: /* cdf(x) + x pdf(x) */
-        return vf_normal_cdf(x) + x * (vf_exp(x * x * -0.5f) * 0.398942280f);
+        return vf_normal_cdf(x) + x * (vf_exp_negative(x * x * -0.5f) * 0.398942280f);
     case WK_ACT_GELU_TANH: {
         vf z = x * x, t = vf_tanh(x * GELU_C * (1.0f + GELU_CUBIC * z));
         return 0.5f * (1.0f + t) +

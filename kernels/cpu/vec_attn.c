@@ -24,10 +24,10 @@ static void softmax_block(running *r, attn_scores *s, int64_t keys, int64_t quer
             vf_store(col + j * ATTN_BLOCK, x);
             max = vf_max(x, max);
         }
-        const vf shrink = vf_exp(old - max);
+        const vf shrink = vf_exp_negative(old - max);
         vf sum = vf_load(r->sum + i) * shrink;
         for (int64_t j = 0; j < keys; j++) {
-            vf e = vf_exp(vf_load(col + j * ATTN_BLOCK) - max);
+            vf e = vf_exp_negative(vf_load(col + j * ATTN_BLOCK) - max);
             vf_store(col + j * ATTN_BLOCK, e);
             sum += e;
         }

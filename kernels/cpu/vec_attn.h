@@ -30,7 +30,6 @@ static inline void attn_pack(attn_block *to, const float *x, int64_t ld, int64_t
 /* s[j][i] = x[j, :] . block[i, :] */
 static inline void attn_scores_of(attn_scores *s, const float *x, int64_t ld, int64_t keys,
                                   const attn_block *block, int64_t queries, int64_t dh) {
-    memset(s->x, 0, (size_t)(keys * ATTN_BLOCK) * sizeof *s->x);
     for (int64_t i = 0; i < queries; i += TILE_COLS) {
         cpu_tile t = {.a = x,
                       .a_row = ld,
@@ -39,7 +38,8 @@ static inline void attn_scores_of(attn_scores *s, const float *x, int64_t ld, in
                       .b_k = TILE_COLS,
                       .c = s->x + i,
                       .c_row = ATTN_BLOCK,
-                      .k = dh};
+                      .k = dh,
+                      .fresh = true};
         cpu_tile_rows(&t, keys);
     }
 }

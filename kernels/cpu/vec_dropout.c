@@ -5,9 +5,15 @@
 #include "kernels/rng.h"
 
 #include <math.h>
+#include <string.h>
 
 #define BATCH      16 /* counters at a time: 64 words */
 #define BLOCK_ROWS 16 /* of a task */
+
+/* Upper half of a product; written so that compilers find the vector form. */
+static inline uint32_t high(uint32_t a, uint32_t b) {
+    return (uint32_t)(((uint64_t)a * b) >> 32);
+}
 
 /* Words 4*counter … 4*(counter + BATCH) - 1 of the stream; the same arithmetic as wk_philox4, lane
  * by lane. */
@@ -18,12 +24,15 @@ static void philox_batch(uint32_t *restrict out, uint64_t key, uint32_t counter,
         c0[i] = counter + i, c1[i] = at[0], c2[i] = at[1], c3[i] = at[2];
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
     for (int round = 0; round < 10; round++) {
+        /* gcc would unroll the short loop before it looks for vectors, and then find none. */
+#pragma GCC unroll 1
         for (int i = 0; i < BATCH; i++) {
-            const uint64_t p0 = (uint64_t)0xD2511F53u * c0[i], p1 = (uint64_t)0xCD9E8D57u * c2[i];
-            c0[i] = (uint32_t)(p1 >> 32) ^ c1[i] ^ k0;
-            c1[i] = (uint32_t)p1;
-            c2[i] = (uint32_t)(p0 >> 32) ^ c3[i] ^ k1;
-            c3[i] = (uint32_t)p0;
+            const uint32_t high0 = high(0xD2511F53u, c0[i]), high1 = high(0xCD9E8D57u, c2[i]);
+            const uint32_t low0 = 0xD2511F53u * c0[i], low1 = 0xCD9E8D57u * c2[i];
+            c0[i] = high1 ^ c1[i] ^ k0;
+            c1[i] = low1;
+            c2[i] = high0 ^ c3[i] ^ k1;
+            c3[i] = low0;
         }
         k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
     }
@@ -35,23 +44,34 @@ static void philox_batch(uint32_t *restrict out, uint64_t key, uint32_t counter,
 typedef struct mask {
     uint64_t key;
     const uint32_t *at; /* step, round, client */
-    uint64_t threshold; /* keep when the word is at least this: p * 2^32, rounded up */
+    uint32_t threshold; /* keep when the word is at least this: p * 2^32, rounded up */
     float scale;
     bool accumulate;
 } mask;
 
+/* n <= 4 * BATCH elements with their words; a compare of signed numbers after turning the sign
+ * bits. */
+static void drop_some(float *y, const float *x, const uint32_t *word, int64_t n, const mask *m) {
+    const int32_t edge = (int32_t)(m->threshold ^ 0x80000000u);
+    const float scale = m->scale;
+    const bool accumulate = m->accumulate;
+    for (int64_t i = 0; i < n; i += VL) {
+        vi turned;
+        memcpy(&turned, word + i, sizeof turned);
+        turned ^= (int32_t)0x80000000;
+        vf kept = vf_select(turned >= edge, vf_at(x, i, n) * scale, vf_set(0.0f));
+        vf_put(y, i, n, accumulate ? vf_at(y, i, n) + kept : kept);
+    }
+}
+
 /* Elements [0, d) of a row whose first element has the given index in its segment. */
 static void drop_row(const mask *m, float *y, const float *x, int64_t d, uint32_t index) {
-    uint32_t word[4 * BATCH];
-    int64_t j = 0;
-    while (j < d) {
+    uint32_t word[4 * BATCH + VL] = {0}; /* the last load may reach over the end */
+    for (int64_t j = 0; j < d;) {
         const uint32_t first = index + (uint32_t)j, lead = first & 3u;
         philox_batch(word, m->key, first >> 2, m->at);
         const int64_t n = cpu_min(4 * BATCH - lead, d - j);
-        for (int64_t i = 0; i < n; i++) {
-            const float kept = word[i + lead] >= m->threshold ? x[j + i] * m->scale : 0.0f;
-            y[j + i] = m->accumulate ? y[j + i] + kept : kept;
-        }
+        drop_some(y + j, x + j, word + lead, n, m);
         j += n;
     }
 }
@@ -68,7 +88,7 @@ static weft_status dropout(wk_dev *dev, const wk_dropout_args *a) {
     const int32_t *off = a->segs.off.data;
     const double edge = ceil((double)a->p * 4294967296.0);
     const mask all = {.key = a->key,
-                      .threshold = (uint64_t)edge,
+                      .threshold = (uint32_t)edge,
                       .scale = (float)(1.0 / (1.0 - (double)a->p)),
                       .accumulate = a->accumulate};
     int64_t blocks = 0;

@@ -3,8 +3,6 @@
  * threads, which the bits of a number cannot notice (vec_tile.h). */
 #include "kernels/cpu/vec_tile.h"
 
-#include <string.h>
-
 #define BLOCK_ROWS 96
 
 #define TEXT_(x) #x
@@ -74,7 +72,6 @@ static void run(wk_dev *dev, const cpu_gemm_call *g) {
         const int64_t row = task / groups * BLOCK_ROWS, rows = cpu_min(BLOCK_ROWS, m - row);
         const int64_t first = task % groups * group, end = cpu_min(panels, first + group);
         for (int64_t p = first; p < end; p++) {
-            memset(sum, 0, (size_t)(rows * TILE_COLS) * sizeof *sum);
             const float *b = (const float *)g->packed + p * TILE_COLS * k;
             for (int64_t l = 0; l < k; l += TILE_K) {
                 cpu_tile t = {.a = cpu_row(g->in, row) + l,
@@ -84,7 +81,8 @@ static void run(wk_dev *dev, const cpu_gemm_call *g) {
                               .b_k = TILE_COLS,
                               .c = sum,
                               .c_row = TILE_COLS,
-                              .k = cpu_min(TILE_K, k - l)};
+                              .k = cpu_min(TILE_K, k - l),
+                              .fresh = l == 0};
                 cpu_tile_rows(&t, rows);
             }
             store_panel(g, sum, row, rows, p * TILE_COLS);

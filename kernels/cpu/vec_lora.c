@@ -3,8 +3,6 @@
  * rows. Blocks are counted from the segment's first row. */
 #include "kernels/cpu/vec_tile.h"
 
-#include <string.h>
-
 #define BLOCK_ROWS 96
 
 static int64_t longest(wk_segs segs) {
@@ -40,22 +38,14 @@ typedef struct product {
     bool accumulate, transposed;
 } product;
 
+/* The panel's sums, already times alpha, where they could not be collected in y itself. */
 static void store(const product *p, const float *sum, int64_t cols, int64_t row, int64_t rows,
                   const float *bias, int64_t col, int64_t width) {
     for (int64_t i = 0; i < rows; i++, sum += cols) {
         float *y = cpu_row(p->out, row + i) + col;
-        if (width == TILE_COLS) {
-            for (int64_t j = 0; j < TILE_COLS; j += VL) {
-                vf s = vf_load(sum + j) * p->alpha;
-                if (bias) s += vf_load(bias + j);
-                vf_store(y + j, p->accumulate ? vf_load(y + j) + s : s);
-            }
-        } else {
-            for (int64_t j = 0; j < width; j++) {
-                float s = sum[j] * p->alpha;
-                if (bias) s += bias[j];
-                y[j] = p->accumulate ? y[j] + s : s;
-            }
+        for (int64_t j = 0; j < width; j++) {
+            float s = bias ? sum[j] + bias[j] : sum[j];
+            y[j] = p->accumulate ? y[j] + s : s;
         }
     }
 }
@@ -68,24 +58,27 @@ static void run_block(const product *p, int64_t s, int64_t row, int64_t rows, in
     const int32_t slot = ((const int32_t *)p->segs.slot.data)[s];
     const float *m = cpu_row(p->m, slot);
     const float *bias = wk_given(p->bias) ? cpu_row(p->bias, slot) + col : NULL;
-    memset(sum, 0, (size_t)(rows * cols) * sizeof *sum);
+    const bool direct = width == cols && !bias; /* y is the sum: a width that fills the panel */
+    float *y = cpu_row(p->out, row) + col;
     for (int64_t l = 0; l < k; l += TILE_K) {
         const int64_t depth = cpu_min(TILE_K, k - l);
         if (p->transposed)
             cpu_panel_pack_transposed(b, cols, m + col * k + l, k, depth, width);
         else
             cpu_panel_pack(b, cols, m + l * n + col, n, depth, width);
+        for (int64_t i = 0; p->alpha != 1.0f && i < depth * cols; i++) b[i] *= p->alpha;
         cpu_tile t = {.a = cpu_row(p->in, row) + l,
                       .a_row = p->in.ld,
                       .a_k = 1,
                       .b = b,
                       .b_k = cols,
-                      .c = sum,
-                      .c_row = cols,
-                      .k = depth};
+                      .c = direct ? y : sum,
+                      .c_row = direct ? p->out.ld : cols,
+                      .k = depth,
+                      .fresh = l == 0 && !(direct && p->accumulate)};
         cpu_tile_run(&t, rows, cols);
     }
-    store(p, sum, cols, row, rows, bias, col, width);
+    if (!direct) store(p, sum, cols, row, rows, bias, col, width);
 }
 
 static void run_product(wk_dev *dev, const product *p) {
@@ -136,7 +129,6 @@ static void dw_block(const wk_seg_linear_dw_args *a, int64_t s, int64_t o, int64
     const int64_t first = off[s], rows = off[s + 1] - first, d = a->x.dim[1],
                   col = panel * TILE_COLS;
     const int64_t width = cpu_min(TILE_COLS, d - col), cols = cpu_panel_cols(width);
-    memset(sum, 0, (size_t)(height * cols) * sizeof *sum);
     for (int64_t l = 0; l < rows; l += TILE_K) {
         const float *x = cpu_row(a->x, first + l) + col;
         cpu_tile t = {.a = cpu_row(a->dy, first + l) + o,
@@ -146,7 +138,8 @@ static void dw_block(const wk_seg_linear_dw_args *a, int64_t s, int64_t o, int64
                       .b_k = a->x.ld,
                       .c = sum,
                       .c_row = cols,
-                      .k = cpu_min(TILE_K, rows - l)};
+                      .k = cpu_min(TILE_K, rows - l),
+                      .fresh = l == 0};
         if (width != cols) {
             cpu_panel_pack(b, cols, x, a->x.ld, t.k, width);
             t.b = b, t.b_k = cols;

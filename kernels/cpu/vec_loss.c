@@ -24,12 +24,13 @@ static void row(const wk_softmax_xent_args *a, int64_t i) {
     for (int64_t j = 0; j < c; j += VL) top = vf_max(logits_at(z, j, c), top);
     const float max = vf_max_lane(top);
     vf sum = {0};
-    for (int64_t j = 0; j < c; j += VL) sum += vf_exp(logits_at(z, j, c) - max);
+    for (int64_t j = 0; j < c; j += VL) sum += vf_exp_negative(logits_at(z, j, c) - max);
     const float total = vf_sum(sum), weight = ((const float *)a->weight.data)[i];
     *loss = (float)(log((double)total) + (double)max - (double)z[label]);
     if (!dz) return;
     const float onehot = weight, scale = weight / total;
-    for (int64_t j = 0; j < c; j += VL) vf_put(dz, j, c, vf_exp(logits_at(z, j, c) - max) * scale);
+    for (int64_t j = 0; j < c; j += VL)
+        vf_put(dz, j, c, vf_exp_negative(logits_at(z, j, c) - max) * scale);
     dz[label] -= onehot;
 }
 

@@ -8,26 +8,30 @@
 #include "kernels/cpu/vec.h"
 
 /* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2; exp(r) = 1 + r + r^2 E(r), E of
- * degree 4. Relative error 2e-7 at most. 0 below -87.3 (no subnormals), infinite above 88.37; NaN
- * stays NaN. */
-VEC_INLINE vf vf_exp(vf x) {
-    const float lo = -87.3365f, hi = 88.3762f;
-    vf c = vf_select(x > hi, vf_set(hi), x);
-    c = vf_select(c < lo, vf_set(lo), c);
+ * degree 4. Relative error 2e-7 at most for -87.3 <= x <= 88.37; outside any number; NaN stays NaN.
+ */
+VEC_INLINE vf vf_exp_inside(vf x) {
     const vf magic = vf_set(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
-    vf t = c * 1.44269504f + magic;
+    vf t = x * 1.44269504f + magic;
     vf n = t - magic;
-    vf r = c - n * 0.693359375f; /* ln 2 in two parts, the first exact in few bits */
+    vf r = x - n * 0.693359375f; /* ln 2 in two parts, the first exact in few bits */
     r = r - n * -2.12194440e-4f;
-    vf e = r * 1.395048622e-03f + 8.368887863e-03f;
-    e = e * r + 4.166620587e-02f;
-    e = e * r + 1.666651885e-01f;
-    e = e * r + 5.000000095e-01f;
-    vf p = e * (r * r) + r + 1.0f;
-    vi power = ((vi)t - (vi)magic + 127) << 23;
-    vf y = p * (vf)power;
-    y = vf_select(x < lo, vf_set(0.0f), y);
-    return vf_select(x > hi, vf_set(__builtin_inff()), y);
+    vf r2 = r * r;
+    vf low = r * 1.666651885e-01f + 5.000000095e-01f;
+    vf high = r * 8.368887863e-03f + 4.166620587e-02f;
+    vf e = (r2 * 1.395048622e-03f + high) * r2 + low;
+    vf p = e * r2 + (r + 1.0f);
+    return p * (vf)(((vi)t - (vi)magic + 127) << 23);
+}
+
+/* x <= 0 (softmax, densities): 0 below -87.3, without subnormals. */
+VEC_INLINE vf vf_exp_negative(vf x) {
+    return vf_select(x < -87.3365f, vf_set(0.0f), vf_exp_inside(x));
+}
+
+/* Any x: infinite above 88.37. */
+VEC_INLINE vf vf_exp(vf x) {
+    return vf_select(x > 88.3762f, vf_set(__builtin_inff()), vf_exp_negative(x));
 }
 
 /* The normal distribution function 0.5 (1 + erf(u)) with u = x / sqrt(2), without cancellation in
@@ -35,21 +39,17 @@ VEC_INLINE vf vf_exp(vf x) {
  * degree 6 on [1, 4], and 0 beyond, where 0.5 erfc < 1e-8. Absolute error 1e-7 at most. */
 VEC_INLINE vf vf_normal_cdf(vf x) {
     vf u = x * 0.707106781f, a = vf_abs(u), z = u * u;
-    vf p = z * 7.889119531e-05f + -8.020841280e-04f;
-    p = p * z + 5.189535339e-03f;
-    p = p * z + -2.685444459e-02f;
-    p = p * z + 1.128360018e-01f;
-    p = p * z + -3.761262714e-01f;
-    p = p * z + 1.128379166e+00f;
+    vf z2 = z * z, a2 = z, a4 = z2;
+    vf p = (z * -2.685444459e-02f + 1.128360018e-01f) * z2 +
+           (z * -3.761262714e-01f + 1.128379166e+00f);
+    vf p_high = z2 * 7.889119531e-05f + (z * -8.020841280e-04f + 5.189535339e-03f);
+    p = p_high * (z2 * z2) + p;
     vf inner = p * (u * 0.5f) + 0.5f;
-    vf q = a * 1.855748948e-04f + -2.939615750e-03f;
-    q = q * a + 2.180535121e-02f;
-    q = q * a + -1.030374356e-01f;
-    q = q * a + -6.382256022e-01f;
-    q = q * a + -1.127040080e+00f;
-    q = q * a + -3.537089092e-04f;
-    vf tail = vf_exp(q) * 0.5f;
-    tail = vf_select(a > 4.0f, vf_set(0.0f), tail);
+    vf q = (a * -1.030374356e-01f + -6.382256022e-01f) * a2 +
+           (a * -1.127040080e+00f + -3.537089092e-04f);
+    vf q_high = a2 * 1.855748948e-04f + (a * -2.939615750e-03f + 2.180535121e-02f);
+    q = q_high * a4 + q;
+    vf tail = vf_select(a > 4.0f, vf_set(0.0f), vf_exp_inside(q) * 0.5f);
     vf outer = vf_select(u < 0.0f, tail, 1.0f - tail);
     return vf_select(a < 1.0f, inner, outer);
 }

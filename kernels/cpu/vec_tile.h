@@ -16,11 +16,13 @@
 #    define TILE_ROWS 6 /* of 16 registers: 12 sums, 2 of B, 1 of A */
 #endif
 
-/* a (rows, k) at a[i*a_row + l*a_k]; b (k, cols) at b[l*b_k + j]; c at c[i*c_row + j]. */
+/* a (rows, k) at a[i*a_row + l*a_k]; b (k, cols) at b[l*b_k + j]; c at c[i*c_row + j], taken as
+ * zero when fresh. */
 typedef struct cpu_tile {
     const float *a, *b;
     float *c;
     int64_t a_row, a_k, b_k, c_row, k;
+    bool fresh;
 } cpu_tile;
 
 /* `rows` and `vectors` are constants at every call, so the sums live in registers. */
@@ -32,7 +34,8 @@ VEC_INLINE void cpu_tile_fixed(const cpu_tile *t, int64_t first, int rows, int v
 #pragma GCC unroll 24
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++) sum[i][v] = vf_load(c + i * t->c_row + v * VL);
+        for (int v = 0; v < vectors; v++)
+            sum[i][v] = t->fresh ? (vf){0} : vf_load(c + i * t->c_row + v * VL);
     for (int64_t l = t->k; l > 0; l--, a += a_k, b += b_k) {
         vf b0 = vf_load(b), b1 = vectors > 1 ? vf_load(b + VL) : b0;
 #pragma GCC unroll 24
@@ -48,26 +51,22 @@ VEC_INLINE void cpu_tile_fixed(const cpu_tile *t, int64_t first, int rows, int v
         for (int v = 0; v < vectors; v++) vf_store(c + i * t->c_row + v * VL, sum[i][v]);
 }
 
-/* Any number of rows, in tiles of nearly equal height: short tiles leave the multipliers waiting.
- */
+/* Any number of rows, in tiles of nearly equal height: short tiles leave the multipliers idle. */
 static inline void cpu_tile_rows(const cpu_tile *t, int64_t rows) {
     int64_t first = 0;
     for (int64_t left = cpu_ceil_div(rows, TILE_ROWS); left > 0; left--) {
         int64_t n = cpu_ceil_div(rows - first, left);
+        /* clang-format off */
         switch (n) {
-#define X(h)                                                                                       \
-case h:                                                                                            \
-    cpu_tile_fixed(t, first, h, 2);                                                                \
-    break;
-            X(1)
-            X(2)
-            X(3) X(4) X(5) X(6)
+#define X(height) case height: cpu_tile_fixed(t, first, height, 2); break;
+        X(1) X(2) X(3) X(4) X(5) X(6)
 #if TILE_ROWS > 6
-                X(7) X(8) X(9) X(10) X(11) X(12)
+        X(7) X(8) X(9) X(10) X(11) X(12)
 #endif
 #undef X
-                    default : break;
+        default: break;
         }
+        /* clang-format on */
         first += n;
     }
 }

@@ -1,0 +1,84 @@
+#include "bench/bench_floor.h"
+
+#include "kernels/parallel.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#ifdef _OPENMP
+#    define PARALLEL_FOR(threads)                                                                  \
+        WK_PRAGMA(omp parallel for num_threads(threads) schedule(static, 1))
+#else
+#    define PARALLEL_FOR(threads) (void)(threads);
+#endif
+
+double bench_now(void) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+#define CHAINS 12 /* more than latency times units of the processors we know */
+#define STEPS  20000000
+
+/* One function per instruction set: CHAINS independent chains of multiply-adds, all in registers.
+ * The sum goes to *sink so that nothing is optimised away. */
+#define PEAK(name, isa, bytes)                                                                     \
+    isa static void name(float *sink) {                                                            \
+        typedef float vec __attribute__((vector_size(bytes)));                                     \
+        vec x[CHAINS], a = {0}, b = {0}, sum = {0};                                                \
+        a += 0.999f, b += 0.001f;                                                                  \
+        for (int i = 0; i < CHAINS; i++) x[i] = b * (float)i;                                      \
+        for (int s = 0; s < STEPS; s++)                                                            \
+            for (int i = 0; i < CHAINS; i++) x[i] = x[i] * a + b;                                  \
+        for (int i = 0; i < CHAINS; i++) sum += x[i];                                              \
+        *sink = sum[0];                                                                            \
+    }
+PEAK(peak_base, , 16)
+#if defined(__x86_64__)
+PEAK(peak_v3, __attribute__((target("avx2,fma"))), 32)
+PEAK(peak_v4, __attribute__((target("avx512f"))), 64)
+#endif
+
+double bench_peak_flops(int threads) {
+    void (*peak)(float *) = peak_base;
+    double width = 4;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("fma") && __builtin_cpu_supports("avx2")) peak = peak_v3, width = 8;
+    if (__builtin_cpu_supports("avx512f")) peak = peak_v4, width = 16;
+#endif
+    double best = 0;
+    for (int round = 0; round < 3; round++) {
+        const double start = bench_now();
+        PARALLEL_FOR(threads)
+        for (int t = 0; t < threads; t++) {
+            float sink;
+            peak(&sink);
+            volatile float keep = sink;
+            (void)keep;
+        }
+        const double rate = 2.0 * width * CHAINS * STEPS * threads / (bench_now() - start);
+        if (rate > best) best = rate;
+    }
+    return best;
+}
+
+double bench_copy_bandwidth(int threads) {
+    const size_t bytes = (size_t)96 << 20;
+    char *from = malloc(bytes * (size_t)threads), *to = malloc(bytes * (size_t)threads);
+    double best = 0;
+    for (int round = 0; from && to && round < 6; round++) {
+        const double start = bench_now();
+        PARALLEL_FOR(threads)
+        for (int t = 0; t < threads; t++) {
+            if (round == 0) memset(from + bytes * (size_t)t, 1, bytes);
+            memcpy(to + bytes * (size_t)t, from + bytes * (size_t)t, bytes);
+        }
+        const double rate = 2.0 * (double)bytes * threads / (bench_now() - start);
+        if (round > 0 && rate > best) best = rate;
+    }
+    free(from), free(to);
+    return best;
+}

@@ -1,0 +1,15 @@
+/* What this machine can do at most: the floors that benchmarks compare with. Measured, not looked
+ * up. */
+#ifndef WEFT_BENCH_FLOOR_H
+#define WEFT_BENCH_FLOOR_H
+
+double bench_now(void); /* seconds, monotonic */
+
+/* Multiply-adds on registers alone, `threads` at once: FLOP/s, a multiply-add being two. */
+double bench_peak_flops(int threads);
+
+/* memcpy of blocks far larger than the caches, `threads` at once: bytes read plus written a second.
+ */
+double bench_copy_bandwidth(int threads);
+
+#endif
