@@ -261,6 +261,9 @@ weft_status wk_check_update_add(wk_dev *dev, const wk_update_add_args *a) {
     wk_need(&c, WK_ARG(anchor), WK_F32, 1);
     wk_same_shape(&c, WK_ARG(w), WK_ARG(acc));
     wk_same_shape(&c, WK_ARG(anchor), WK_ARG(acc));
+    wk_need_opt(&c, WK_ARG(sqnorm), WK_F64, 1);
+    wk_require(&c, !wk_given(a->sqnorm) || a->sqnorm.dim[0] == 1, WEFT_E_SHAPE,
+               "sqnorm has %lld elements, needed is 1", (long long)a->sqnorm.dim[0]);
     wk_apart(&c, WK_ARG(acc), WK_ARG(w));
     wk_apart(&c, WK_ARG(acc), WK_ARG(anchor));
     return c.st;

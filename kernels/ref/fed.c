@@ -9,6 +9,13 @@ weft_status ref_update_add(wk_dev *dev, const wk_update_add_args *a) {
     WK_PARALLEL_FOR(dev)
     for (int64_t j = 0; j < a->acc.dim[0]; j++)
         acc[j] += a->weight * ((double)w[j] - (double)anchor[j]);
+    if (!wk_given(a->sqnorm)) return WEFT_OK;
+    double sum = 0.0;
+    for (int64_t j = 0; j < a->acc.dim[0]; j++) {
+        const double d = (double)w[j] - (double)anchor[j];
+        sum += d * d;
+    }
+    *(double *)a->sqnorm.data = sum;
     return WEFT_OK;
 }
 
@@ -29,16 +36,16 @@ weft_status ref_server_step(wk_dev *dev, const wk_server_step_args *a) {
     const double v_scale = correct ? 1.0 / (1.0 - pow(a->beta2, (double)a->step)) : 1.0;
     WK_PARALLEL_FOR(dev)
     for (int64_t j = 0; j < a->x.dim[0]; j++) {
-        const double old = (double)x[j];
+        const double old = (double)x[j], mean = a->delta_scale * delta[j];
         if (a->kind == WK_SERVER_AVG) {
-            x[j] = (float)(old + a->lr * delta[j]);
+            x[j] = (float)(old + a->lr * mean);
         } else if (a->kind == WK_SERVER_AVGM) {
-            m[j] = a->beta1 * m[j] + delta[j];
+            m[j] = a->beta1 * m[j] + mean;
             x[j] = (float)(old + a->lr * m[j]);
         } else {
-            const double first = m ? a->beta1 * m[j] + (1.0 - a->beta1) * delta[j] : delta[j];
+            const double first = m ? a->beta1 * m[j] + (1.0 - a->beta1) * mean : mean;
             if (m) m[j] = first;
-            v[j] = second_moment(a, v[j], delta[j] * delta[j]);
+            v[j] = second_moment(a, v[j], mean * mean);
             x[j] = (float)(old * (1.0 - a->lr * a->weight_decay) +
                            a->lr * first * m_scale / (sqrt(v[j] * v_scale) + a->tau));
         }

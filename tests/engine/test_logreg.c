@@ -263,7 +263,7 @@ static double rosenbrock(void *ud, const double *p, double *g) {
 static double undefined(void *ud, const double *p, double *g) {
     (void)ud, (void)p;
     g[0] = 0;
-    return NAN;
+    return nan("");
 }
 
 static void lbfgs_finds_minima(void **state) {

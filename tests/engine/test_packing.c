@@ -113,10 +113,16 @@ static outcome run(golden_file *g, const weft_rows *rows, const char *backend, c
 
 static void check_equal(const char *what, const outcome *a, const outcome *b) {
     assert_int_equal(a->size, b->size);
+    for (int r = 0; r < ROUNDS; r++)
+        for (int i = 0; i < CLIENTS; i++)
+            if (a->loss[r][i] != b->loss[r][i] || a->last[r][i] != b->last[r][i] ||
+                a->norm[r][i] != b->norm[r][i]) {
+                print_error(
+                    "%s: round %d client %d: loss %.17g and %.17g, update norm %.17g and %.17g\n",
+                    what, r + 1, i, a->loss[r][i], b->loss[r][i], a->norm[r][i], b->norm[r][i]);
+                fail();
+            }
     check_same(what, a->adapter, b->adapter, (size_t)a->size * sizeof(float));
-    check_same(what, a->loss, b->loss, sizeof a->loss);
-    check_same(what, a->last, b->last, sizeof a->last);
-    check_same(what, a->norm, b->norm, sizeof a->norm);
     check_same(what, &a->eval_loss, &b->eval_loss, sizeof a->eval_loss);
     check_same(what, &a->wire, &b->wire, sizeof a->wire);
 }
@@ -128,11 +134,13 @@ static void check_backend(const char *backend, const char *const *more, size_t n
     weft_rows rows = make_rows();
     outcome alone = run(&g, &rows, backend, "1", "1", "1", more, n_more);
     static const char *const slots[] = {"1", "3", "8", "17"}, *const threads[] = {"1", "2"};
-    static const char *const packs[] = {"1", "150", "4096"};
+    /* Packs of one client, of some and of all; the slow backend shows the last. */
+    static const char *const packs[] = {"4096", "150", "1"};
+    const size_t n_packs = strcmp(backend, "ref") == 0 ? 1 : 3;
     int64_t fewest = alone.packs;
     for (size_t s = 0; s < 4; s++)
         for (size_t t = 0; t < 2; t++)
-            for (size_t p = 0; p < 3; p++) {
+            for (size_t p = 0; p < n_packs; p++) {
                 char name[96];
                 (void)snprintf(name, sizeof name, "%s: %s slots, %s threads, packs of %s tokens",
                                backend, slots[s], threads[t], packs[p]);
@@ -162,9 +170,9 @@ static void test_cpu(void **state) {
 
 static void test_cpu_micro_batches(void **state) {
     (void)state;
-    static const char *const more[] = {"client.micro_batch_size", "2",   "client.optimizer", "sgd",
-                                       "client.momentum",         "0.9", "client.prox_mu",   "0.1"};
-    check_backend("cpu", more, 8);
+    static const char *const more[] = {"client.micro_batch_size", "2",  "client.optimizer", "sgd",
+                                       "client.momentum",         "0.9"};
+    check_backend("cpu", more, 6);
 }
 
 int main(void) {

@@ -126,10 +126,19 @@ static weft_status run_update_add(op_run *r) {
     const int64_t n = r->s->d;
     op_buf *acc = op_output(r, op_typed(r, "acc", WK_F64, n, 0)), *w = op_in(r, "w", n, 0),
            *anchor = op_in(r, "anchor", n, 0);
-    FOR (j, n) op_want(acc, j, 0, op_at(acc, j, 0) + 0.3 * (op_at(w, j, 0) - op_at(anchor, j, 0)));
+    op_buf *sqnorm = op_output(r, op_typed(r, "sqnorm", WK_F64, 1, 0));
+    double sum = 0;
+    FOR (j, n) {
+        const double d = op_at(w, j, 0) - op_at(anchor, j, 0);
+        op_want(acc, j, 0, op_at(acc, j, 0) + 0.3 * d);
+        sum += d * d;
+    }
+    op_want(sqnorm, 0, 0, sum);
     WEFT_TRY(op_upload(r));
-    return wk_update_add(r->dev, &(wk_update_add_args){
-                                     .acc = acc->t, .w = w->t, .anchor = anchor->t, .weight = 0.3});
+    return wk_update_add(
+        r->dev,
+        &(wk_update_add_args){
+            .acc = acc->t, .w = w->t, .anchor = anchor->t, .sqnorm = sqnorm->t, .weight = 0.3});
 }
 
 /* full: bias correction and weight decay, at step 3. */
@@ -143,7 +152,7 @@ static weft_status run_server_step(op_run *r) {
     const bool adaptive = kind >= WK_SERVER_ADAGRAD, correct = s->full && kind != WK_SERVER_ADAGRAD;
     FOR (j, s->d) {
         op_set(v, j, 0, fabs(op_at(v, j, 0)));
-        const double d = op_at(delta, j, 0), d2 = d * d, v0 = op_at(v, j, 0);
+        const double d = 0.125 * op_at(delta, j, 0), d2 = d * d, v0 = op_at(v, j, 0);
         double m1 = b1 * op_at(m, j, 0) + (kind == WK_SERVER_AVGM ? 1 : 1 - b1) * d, v1 = v0 + d2;
         if (kind == WK_SERVER_ADAM) v1 = b2 * v0 + (1 - b2) * d2;
         if (kind == WK_SERVER_YOGI) v1 = v0 - (1 - b2) * copysign(d2, v0 - d2);
@@ -159,6 +168,7 @@ static weft_status run_server_step(op_run *r) {
                              .delta = delta->t,
                              .kind = (wk_server_kind)kind,
                              .step = 3,
+                             .delta_scale = 0.125,
                              .lr = lr,
                              .beta1 = b1,
                              .beta2 = b2,

@@ -400,22 +400,26 @@ static void same_bits_dnnl(void **state) {
 /* One vector for the server: only the threads vary. */
 static void update_add(void **state) {
     (void)state;
-    double first[P];
+    double first[P], first_norm = 0;
     for (int threads = 1; threads <= 3; threads++) {
         fx f = {0};
         wk_dev *dev;
         check_ok(wk_dev_open(&dev, &ctx, &(wk_dev_options){.backend = "cpu", .threads = threads}),
                  &ctx.err);
         wk_tensor acc = fx_raw(&f, WK_F64, P, 0, 0);
+        wk_tensor sqnorm = fx_raw(&f, WK_F64, 1, 0, 0);
         memset(acc.data, 0, sizeof first);
         for (int i = 0; i < 3; i++)
             check_ok(wk_update_add(dev, &(wk_update_add_args){.acc = acc,
                                                               .w = fx_randn(&f, P, 0, 0, 1.0f),
                                                               .anchor = fx_randn(&f, P, 0, 0, 1.0f),
+                                                              .sqnorm = sqnorm,
                                                               .weight = 0.1}),
                      &ctx.err);
-        if (threads == 1) memcpy(first, acc.data, sizeof first);
+        if (threads == 1)
+            memcpy(first, acc.data, sizeof first), first_norm = *(double *)sqnorm.data;
         check_same("update_add", acc.data, first, sizeof first);
+        check_same("update_add: sqnorm", sqnorm.data, &first_norm, sizeof first_norm);
         fx_free(&f);
         wk_dev_close(dev);
     }

@@ -52,9 +52,8 @@ static void results_follow_the_formulas(void **state) {
 }
 
 static void threads_change_no_bit(void **state) {
-    (void)state;
-    wk_dev *one = open_device("ref", 1), *two = open_device("ref", 2),
-           *many = open_device("ref", 5);
+    const char *name = ((const subject *)*state)->backend;
+    wk_dev *one = open_device(name, 1), *two = open_device(name, 2), *many = open_device(name, 3);
     for (int i = 0; op_case_at(i); i++) {
         op_run a, b, c;
         report(op_case_at(i), op_run_case(&a, one, op_case_at(i)));

@@ -107,13 +107,14 @@ static void server_known_answers(void **state) {
         float x = 0;
         double m = 0, v = a->v0, delta;
         for (int round = 0; round < 3; round++) {
-            delta = updates[round];
+            delta = updates[round] * 4; /* a sum over four clients */
             wk_server_step_args args = {.x = wk_vec(&x, WK_F32, 1),
                                         .delta = wk_vec(&delta, WK_F64, 1),
                                         .m = wk_vec(&m, WK_F64, 1),
                                         .v = wk_vec(&v, WK_F64, 1),
                                         .kind = a->kind,
                                         .step = round + 1,
+                                        .delta_scale = 0.25,
                                         .lr = a->lr,
                                         .beta1 = a->beta1,
                                         .beta2 = a->beta2,

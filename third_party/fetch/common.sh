@@ -44,12 +44,12 @@ check_sha() {
         die "$(basename "$1"): sha256 is $(sha256sum <"$1" | cut -d' ' -f1), expected $2 (damaged download, or another version)"
 }
 
-# Python and pip from Debian when they are missing.
+# need_python python|pip: from Debian when missing.
 need_python() {
     local want="import sys"
-    if [ "${1:-}" = pip ]; then want="import pip"; fi
+    if [ "$1" = pip ]; then want="import pip"; fi
     python3 -c "$want" >/dev/null 2>&1 || "$fetch_home/../install.sh" data
-    python3 -c "$want" >/dev/null 2>&1 || die "python3${1:+ with $1} is needed: third_party/install.sh data"
+    python3 -c "$want" >/dev/null 2>&1 || die "Python 3 ($1) is needed: third_party/install.sh data"
 }
 
 # A package index of our own with English descriptions: works without root, leaves the machine's lists alone,

@@ -24,7 +24,7 @@ if [ -f "$dir/SOURCE" ] && [ -s "$dir/train.jsonl" ] && [ -s "$dir/test.jsonl" ]
     exit 0
 fi
 refuse_foreign "$dir" "is not a complete $set set"
-need_python
+need_python python
 open_stage "$dir"
 say "$set: fetching the package index with English descriptions (16 MB) ..."
 private_index

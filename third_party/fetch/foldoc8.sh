@@ -10,7 +10,7 @@ if [ -s "$dir/train.jsonl" ] && [ -s "$dir/test.jsonl" ] && [ -f "$dir/LICENCE" 
     exit 0
 fi
 refuse_foreign "$dir" "is not a complete foldoc8 set"
-need_python
+need_python python
 open_stage "$dir"
 say "foldoc8: building from Debian package dict-foldoc (2 MB) ..."
 unpack_deb dict-foldoc "$stage/foldoc"

@@ -22,7 +22,7 @@ if sha_is "$dir/train.jsonl" $train && sha_is "$dir/test.jsonl" $test; then
     say "wn10: already in $dir"
 else
     refuse_foreign "$dir" "is not the complete wn10 set"
-    need_python
+    need_python python
     open_stage "$dir"
     say "wn10: building from Debian package wordnet-base (6 MB) ..."
     unpack_deb wordnet-base "$stage/wordnet"
