@@ -144,12 +144,11 @@ out:
 
 static weft_status print(const wh_cli *cli, const wh_job *job, const weft_metrics *metrics,
                          weft_error *err) {
-    if (cli->json) {
-        const weft_rows *rows = cli->split == WEFT_SPLIT_TRAIN ? &job->train.rows : &job->test.rows;
-        return wh_output_json(wh_metrics_json(metrics, rows->num_labels == 2 && rows->label), err);
-    }
+    const weft_rows *rows = cli->split == WEFT_SPLIT_TRAIN ? &job->train.rows : &job->test.rows;
+    bool binary = rows->num_labels == 2 && rows->label;
+    if (cli->json) return wh_output_json(wh_metrics_json(metrics, binary), err);
     wh_text text = {0};
-    wh_metrics_text(&text, metrics);
+    wh_metrics_text(&text, metrics, binary);
     return wh_output_text(&text, err);
 }
 

@@ -131,7 +131,7 @@ static const char *kind_name(weft_option_kind kind) {
     case WEFT_OPTION_TEXT:
         return "text";
     case WEFT_OPTION_ENUM:
-        return "choice";
+        break; /* its choices say it */
     }
     return "";
 }

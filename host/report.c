@@ -154,7 +154,7 @@ void wh_summary_text(wh_text *to, const wh_summary *s) {
     if (s->signal) wh_text_addf(to, "\n  stopped by signal %d before the last round\n", s->signal);
 }
 
-void wh_metrics_text(wh_text *to, const weft_metrics *m) {
+void wh_metrics_text(wh_text *to, const weft_metrics *m, bool binary_f1) {
     wh_text_table t;
     char text[32];
     wh_text_table_init(&t, "lr");
@@ -162,6 +162,7 @@ void wh_metrics_text(wh_text *to, const weft_metrics *m) {
     wh_text_table_cell(&t, "%" PRId64, m->n);
     const char *name[5] = {"loss", "accuracy", "F1 macro", "F1 (class 1)", "Matthews"};
     double value[5] = {m->loss, m->accuracy, m->f1_macro, m->f1_binary, m->matthews};
+    if (!binary_f1 && !m->is_regression) name[3] = NULL;
     if (m->is_regression) {
         name[1] = "Pearson", name[2] = "Spearman", name[3] = "MSE", name[4] = NULL;
         value[1] = m->pearson, value[2] = m->spearman, value[3] = m->mse;

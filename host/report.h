@@ -36,7 +36,8 @@ json_t *wh_summary_json(const wh_summary *s);
 /* The table for people: baselines and the federated adapter side by side, bytes, time, folder. */
 void wh_summary_text(wh_text *to, const wh_summary *s);
 
-/* One table of metrics, "name value" pairs, as `weft eval` prints it. */
-void wh_metrics_text(wh_text *to, const weft_metrics *m);
+/* One table of metrics, "name value" pairs, as `weft eval` prints it;
+ * binary_f1 for two classes. */
+void wh_metrics_text(wh_text *to, const weft_metrics *m, bool binary_f1);
 
 #endif
