@@ -12,11 +12,15 @@
 #include <string.h>
 
 #define PATTERN_MAX 65536
+#define NEW_RANGES  128 /* more than any table of unicode_exceptions.h has */
 
-/* What Oniguruma calls a word character; the circled letters are Other_Alphabetic. */
-static const char WORD[] =
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}"
-    "\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}";
+/* What Oniguruma calls a word character, the circled letters being Other_Alphabetic. Outside of [ ]
+ * it counts Latin-1's superscripts and fractions too; inside it does not. */
+#define WORD_IN_CLASS                                                                              \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{"     \
+    "1f169}"                                                                                       \
+    "\\x{1f170}-\\x{1f189}"
+#define WORD WORD_IN_CLASS "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 /* White_Space; PCRE2's own \s has U+180E too. */
 static const char SPACE[] = "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}"
                             "\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
@@ -38,25 +42,26 @@ static weft_status add_class(wh_bytes *out, const char *body, const wh_code_rang
 /* Rewrites the escape at s (which begins with a backslash) and sets *used to its length. */
 static weft_status rewrite_escape(wh_bytes *out, const char *s, size_t left, bool in_class,
                                   size_t *used, const char *where, weft_error *err) {
-    wh_code_range extra[64];
+    wh_code_range extra[NEW_RANGES];
     char c = left > 1 ? s[1] : '\0';
     *used = left > 1 ? 2 : 1;
     switch (c) {
     case 'w':
-    case 's':
-        return add_class(out, c == 'w' ? WORD : SPACE, NULL, 0, in_class, false, err);
     case 'W':
+        if (in_class && c == 'W') break; /* a complement cannot be written inside a class */
+        return add_class(out, in_class ? WORD_IN_CLASS : WORD, extra,
+                         wh_new_words(extra, NEW_RANGES), in_class, c == 'W', err);
+    case 's':
     case 'S':
-        /* Inside a class only PCRE2's own complement can be written. For \S the one difference is
-         * U+180E. */
-        if (in_class && c == 'W') break;
-        if (in_class) return wh_bytes_add(out, s, 2, err);
-        return add_class(out, c == 'W' ? WORD : SPACE, NULL, 0, false, true, err);
+        /* In a class PCRE2's own \S must do; the one difference is U+180E. */
+        if (in_class && c == 'S') return wh_bytes_add(out, s, 2, err);
+        return add_class(out, SPACE, NULL, 0, in_class, c == 'S', err);
     case 'p':
         if (left >= 5 && (memcmp(s, "\\p{L}", 5) == 0 || memcmp(s, "\\p{N}", 5) == 0)) {
             bool letter = s[3] == 'L';
             *used = 5;
-            size_t n = letter ? wh_new_letters(extra, 64) : wh_new_numbers(extra, 64);
+            size_t n =
+                letter ? wh_new_letters(extra, NEW_RANGES) : wh_new_numbers(extra, NEW_RANGES);
             return add_class(out, letter ? "\\p{L}" : "\\p{N}", extra, n, in_class, false, err);
         }
         return wh_bytes_add(out, s, 2, err);

@@ -140,6 +140,10 @@ size_t wh_new_numbers(wh_code_range *out, size_t room) {
     return new_ranges(forced_number, COUNT(forced_number), out, room);
 }
 
+size_t wh_new_words(wh_code_range *out, size_t room) {
+    return new_ranges(forced_word, COUNT(forced_word), out, room);
+}
+
 weft_status wh_points_room(wh_points *points, size_t extra, weft_error *err) {
     if (points->n + extra <= points->cap) return WEFT_OK;
     void *v = points->v;

@@ -32,12 +32,14 @@ bool wh_is_cjk(uint32_t c);
 /* Writes the lower case of c to out and returns the number of characters (1 or 2). */
 size_t wh_lower(uint32_t c, uint32_t out[2]);
 
-/* Ranges that PCRE2's \p{L} (letters) or \p{N} does not know yet; *count is their number. */
+/* Ranges that PCRE2's \p{L}, \p{N} and word characters do not have yet; returns how many (<= room).
+ */
 typedef struct {
     uint32_t first, last;
 } wh_code_range;
 size_t wh_new_letters(wh_code_range *out, size_t room);
 size_t wh_new_numbers(wh_code_range *out, size_t room);
+size_t wh_new_words(wh_code_range *out, size_t room);
 
 /* Characters in a growable array. Zero-initialise; free(v). */
 typedef struct {

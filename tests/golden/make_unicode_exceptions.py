@@ -133,7 +133,9 @@ def main():
 typedef struct {{
     uint32_t first, last;
     int32_t answer;
-}} wh_forced_range;""")
+}} wh_forced_range;
+
+/* clang-format off */""")
     table("forced_control", "Dropped by clean_text: categories Cc, Cf, Co.", [
         (c, v) for c, v in differ(lambda ch: clean.normalize_str(ch) == "",
                                   lambda ch: category(ch) in (CC, CF, CO) and ch not in "\t\n\r"
@@ -148,8 +150,10 @@ typedef struct {{
                  lambda ch: PC <= category(ch) <= PO or ch in "$+<=>^`|~"))
     table("forced_numeric", "Categories N* (Rust's char::is_numeric).",
           differ(isolated(P.Digits(True)), lambda ch: ND <= category(ch) <= NO))
-    table("forced_word", "\\w of Rust's regex crate.",
-          differ(lambda ch: words.pre_tokenize_str("a" + ch) == [("a" + ch, (0, 2))], is_word))
+    table("forced_word", "\\w of Rust's regex crate; also where PCRE2's tables differ.",
+          differ(lambda ch: words.pre_tokenize_str("a" + ch) == [("a" + ch, (0, 2))], is_word,
+                 pcre(rb"[\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200c}\x{200d}\x{24b6}-\x{24e9}\x{1f130}-\x{1f149}"
+                      rb"\x{1f150}-\x{1f169}\x{1f170}-\x{1f189}]")))
     table("forced_letter", "\\p{L} of Oniguruma; also where PCRE2 differs.",
           differ(removed(r"\p{L}"), lambda ch: LU <= category(ch) <= LO, pcre(rb"\p{L}")))
     table("forced_number", "\\p{N} of Oniguruma; also where PCRE2 differs.",
