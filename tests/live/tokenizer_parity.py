@@ -126,6 +126,8 @@ def components():
              ("it's", "n"), ("\u00e9", "n"), ("[MASK][", ""), ("  ", ""), ("\u4e2d\u6587", "nl")]
     for name, norm in (("", None), (", BertNormalizer", N.BertNormalizer()), (", Prepend", N.Prepend("_"))):
         yield "added tokens" + name, microscope(norm, P.BertPreTokenizer(), added)
+        if "Bert" in name:  # differs where the first character is removed: host/README-tokenizer.md
+            continue
         yield "added tokens, first" + name, microscope(norm, P.Metaspace(prepend_scheme="first"), added)
     yield "post Bert", microscope(post=X.BertProcessing(("a", 5), ("b", 6)))
     yield "post Roberta", microscope(post=X.RobertaProcessing(("a", 5), ("b", 6)))
