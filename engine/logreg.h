@@ -54,9 +54,9 @@ WEFT_NODISCARD weft_status we_logreg_fit(we_probe_model *model, const we_feature
 WEFT_NODISCARD weft_status we_ridge_fit(we_probe_model *model, const we_features *data,
                                         const we_probe_options *options, double *objective);
 
-/* Chooses c from 0.01, 0.1, 1, 10, 100 by the loss on a held-out fifth of the rows (drawn from
- * `seed`), then fits all rows with it: logistic for labels, ridge for targets. Fewer than ten rows:
- * c = 1. options->c is not read. *c may be NULL. */
+/* Chooses c from the powers of ten between 1e-4 and 100 by the loss on a held-out fifth of the rows
+ * (drawn from `seed`), then fits all rows with it: logistic for labels, ridge for targets. Fewer
+ * than ten rows: c = 1. options->c is not read. *c may be NULL. */
 WEFT_NODISCARD weft_status we_probe_fit(we_probe_model *model, const we_features *data,
                                         uint64_t seed, const we_probe_options *options, double *c);
 

@@ -45,6 +45,26 @@ static void list_items(weft_plan *plan, const weft_engine *e) {
                      (uint64_t)e->partition->n_clients * 8u);
 }
 
+/* Means over cohorts: every client is equally likely to be drawn. */
+static void expect_round(weft_plan *plan, const weft_engine *e) {
+    const weft_partition *part = e->partition;
+    for (int32_t c = 0; c < part->n_clients; c++) {
+        int64_t n = part->offset[c + 1] - part->offset[c], size = e->cfg->client_batch_size;
+        int64_t steps = we_visit_steps(e->cfg, n), per_epoch = (n + size - 1) / size;
+        int64_t rest = steps % per_epoch * size, held = 0;
+        double examples = (double)(steps / per_epoch) * (double)n + (double)(rest < n ? rest : n);
+        for (int64_t i = part->offset[c]; i < part->offset[c + 1]; i++)
+            held += e->train->offset[part->row[i] + 1] - e->train->offset[part->row[i]];
+        plan->steps += (double)steps;
+        plan->examples += examples;
+        plan->tokens += examples * (double)held / (double)n;
+    }
+    double share = (double)e->cohort_size / (double)part->n_clients;
+    plan->steps *= share;
+    plan->examples *= share;
+    plan->tokens *= share;
+}
+
 static weft_status dry_run(weft_plan *plan, weft_engine *e) {
     wk_dev *target = NULL;
     wk_dev_options real = {.backend = e->cfg->run_device == WE_DEVICE_REF ? "ref" : "cpu",
@@ -62,11 +82,9 @@ static weft_status dry_run(weft_plan *plan, weft_engine *e) {
     if (e->slots.n > 0) {
         weft_round_report r = {0};
         WEFT_TRY_GOTO(st, weft_engine_round(e, &r, NULL), out);
-        plan->tokens = (double)r.tokens;
-        plan->examples = (double)r.examples;
-        plan->steps = (double)r.steps;
-        plan->packs = (double)r.packs;
-        plan->flops = e->dev->count.flops;
+        expect_round(plan, e);
+        plan->packs = (double)r.packs * plan->tokens / (double)r.tokens;
+        plan->flops = e->dev->count.flops * plan->tokens / (double)r.tokens;
         plan->wire_down = (double)r.wire.down;
         plan->wire_up = (double)r.wire.up;
     }

@@ -32,7 +32,7 @@ static double loss_on(const we_probe_model *model, const we_features *data, floa
 /* `shuffled` holds the rows in random order: the first fifth is held out. */
 static weft_status choose(we_probe_model *model, const we_features *data, int32_t *shuffled,
                           we_probe_options *options, float *y, double *best) {
-    static const double candidates[] = {0.01, 0.1, 1, 10, 100};
+    static const double candidates[] = {1e-4, 1e-3, 0.01, 0.1, 1, 10, 100};
     we_features held = *data, used = *data;
     held.n = data->n / 5, held.row = shuffled;
     used.n = data->n - held.n, used.row = shuffled + held.n;

@@ -329,7 +329,7 @@ typedef struct weft_plan {
     int64_t base_parameters, adapter_numel;
     int32_t slots;
     int64_t pack_tokens; /* capacity of a pack */
-    /* Of round 1, with its cohort. */
+    /* Of a round, as means over cohorts; packs and FLOPs are round 1's, scaled by tokens. */
     double tokens, examples, steps, packs;
     double flops; /* of the base, LoRA and head */
     double wire_down, wire_up;
