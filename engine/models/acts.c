@@ -63,6 +63,8 @@ static weft_status place_head(we_acts *acts, const we_model *m, wk_arena *a, int
                               bool train) {
     int64_t d = m->hp.d, c = m->num_labels;
     WEFT_TRY(wk_arena_mat(a, &acts->first, "first tokens", WK_F32, q, d));
+    WEFT_TRY(wk_arena_mat(a, &acts->o_first, "first tokens", WK_F32, q, d));
+    WEFT_TRY(wk_arena_mat(a, &acts->x_first, "first tokens", WK_F32, q, d));
     WEFT_TRY(wk_arena_mat(a, &acts->hidden, "head hidden", WK_F32, q, d));
     WEFT_TRY(wk_arena_mat(a, &acts->hidden_act, "head hidden", WK_F32, q, d));
     WEFT_TRY(wk_arena_mat(a, &acts->pooled, "pooled features", WK_F32, q, d));

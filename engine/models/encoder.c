@@ -70,26 +70,57 @@ static weft_status embed(const we_pass *p, wk_tensor x) {
     return WEFT_OK;
 }
 
-/* z1 = o W_o + b + x and so on: the residual rides in the linear, the norm reads one tensor. */
+/* The head reads one row of each sequence, so what follows attention in the last layer is only
+ * computed for those rows. Not when somebody watches or pools the whole output. */
+static bool only_first_rows(const we_pass *p, int32_t l) {
+    return l + 1 == p->m->hp.layers && p->adapters && !p->m->watch;
+}
+
+static weft_status gather_first(const we_pass *p, wk_tensor y, wk_tensor x) {
+    wk_gather_rows_args a = {.y = y, .x = x, .idx = p->batch->first};
+    return wk_gather_rows(p->m->dev, &a);
+}
+
+/* From attention's output o and the layer's input x to its output y, over the rows of `segs`:
+ * z1 = o W_o + b + x and so on; the residual rides in the linear, the norm reads one tensor. */
+static weft_status after_attention_fwd(const we_pass *p, const we_layer *w, const we_layer_acts *c,
+                                       const wk_segs *segs, wk_tensor o, wk_tensor x, wk_tensor y) {
+    WEFT_TRY(we_group_fwd(p, &w->o, segs, c->z1, o, x, &c->s[3]));
+    WEFT_TRY(norm_fwd(p, w->norm1, c->y1, c->z1, none, c->mean1, c->rstd1));
+    WEFT_TRY(we_group_fwd(p, &w->up, segs, c->u, c->y1, none, &c->s[4]));
+    wk_act_fwd_args act = {.y = c->a, .x = c->u, .act = p->m->hp.act};
+    WEFT_TRY(wk_act_fwd(p->m->dev, &act));
+    WEFT_TRY(we_group_fwd(p, &w->down, segs, c->z2, c->a, c->y1, &c->s[5]));
+    return norm_fwd(p, w->norm2, y, c->z2, none, c->mean2, c->rstd2);
+}
+
 static weft_status layer_fwd(const we_pass *p, int32_t l, wk_tensor y) {
-    we_model *m = p->m;
-    const we_layer *w = &m->layer[l];
-    we_layer_acts c = cut_layer(&p->acts->layer[l], p->batch->n_tokens);
-    const wk_segs *segs = &p->batch->token_segs;
-
-    WEFT_TRY(we_group_fwd(p, &w->qkv, segs, c.qkv, c.x, none, c.s));
+    const we_layer *w = &p->m->layer[l];
+    const we_batch *b = p->batch;
+    const we_acts *acts = p->acts;
+    we_layer_acts c = cut_layer(&acts->layer[l], b->n_tokens);
+    WEFT_TRY(we_group_fwd(p, &w->qkv, &b->token_segs, c.qkv, c.x, none, c.s));
     wk_attn_fwd_args attn = attention(p, &c);
-    WEFT_TRY(wk_attn_fwd(m->dev, &attn));
-    WEFT_TRY(we_group_fwd(p, &w->o, segs, c.z1, c.o, c.x, &c.s[3]));
-    WEFT_TRY(norm_fwd(p, w->norm1, c.y1, c.z1, none, c.mean1, c.rstd1));
-
-    WEFT_TRY(we_group_fwd(p, &w->up, segs, c.u, c.y1, none, &c.s[4]));
-    wk_act_fwd_args act = {.y = c.a, .x = c.u, .act = m->hp.act};
-    WEFT_TRY(wk_act_fwd(m->dev, &act));
-    WEFT_TRY(we_group_fwd(p, &w->down, segs, c.z2, c.a, c.y1, &c.s[5]));
-    WEFT_TRY(norm_fwd(p, w->norm2, y, c.z2, none, c.mean2, c.rstd2));
+    WEFT_TRY(wk_attn_fwd(p->m->dev, &attn));
+    if (only_first_rows(p, l)) {
+        we_layer_acts q = cut_layer(&acts->layer[l], b->n_rows);
+        WEFT_TRY(gather_first(p, acts->o_first, c.o));
+        WEFT_TRY(gather_first(p, acts->x_first, c.x));
+        return after_attention_fwd(p, w, &q, &b->row_segs, acts->o_first, acts->x_first,
+                                   acts->first);
+    }
+    WEFT_TRY(after_attention_fwd(p, w, &c, &b->token_segs, c.o, c.x, y));
     we_watch(p, "layer", l, y);
     return WEFT_OK;
+}
+
+/* The buffers with a row per sequence, cut to the batch. */
+static void cut_rows(we_acts *acts, int64_t q) {
+    wk_tensor *const rows[] = {&acts->first,   &acts->o_first,    &acts->x_first,
+                               &acts->hidden,  &acts->hidden_act, &acts->s_hidden,
+                               &acts->pooled,  &acts->logits,     &acts->loss,
+                               &acts->dlogits, &acts->dhead[0],   &acts->dhead[1]};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) rows[i]->dim[0] = q;
 }
 
 weft_status we_encoder_forward(const we_pass *p) {
@@ -97,40 +128,67 @@ weft_status we_encoder_forward(const we_pass *p) {
     we_acts *acts = p->acts;
     int64_t t = p->batch->n_tokens;
     acts->h.dim[0] = t;
+    cut_rows(acts, p->batch->n_rows);
     WEFT_TRY(embed(p, wk_rows(acts->layer[0].x, 0, t)));
     for (int32_t l = 0; l < m->hp.layers; l++) {
         wk_tensor y = l + 1 < m->hp.layers ? wk_rows(acts->layer[l + 1].x, 0, t) : acts->h;
         WEFT_TRY(layer_fwd(p, l, y));
     }
-    return p->adapters ? we_head_forward(p) : WEFT_OK;
+    if (!p->adapters) return WEFT_OK;
+    if (!only_first_rows(p, m->hp.layers - 1)) WEFT_TRY(gather_first(p, acts->first, acts->h));
+    return we_head_forward(p);
 }
 
 weft_status we_encoder_pool(const we_pass *p) {
-    p->acts->pooled.dim[0] = p->batch->n_rows;
     wk_mean_pool_args a = {.y = p->acts->pooled, .x = p->acts->h, .seq_off = p->batch->seq_off};
     return wk_mean_pool(p->m->dev, &a);
 }
 
-/* dh holds the gradient of the layer's output and is turned, in place, into that of its input. In
- * the lowest adapted layer nothing below wants it, and query, key and value give no dx. */
+/* dh holds the gradient of the layer's output and becomes, in place, that of z1, which is also the
+ * residual's share of the layer's input; d_o becomes that of attention's output. */
+static weft_status after_attention_bwd(const we_pass *p, const we_layer *w, const we_layer_acts *c,
+                                       const wk_segs *segs, wk_tensor o, wk_tensor dh,
+                                       wk_tensor d_o) {
+    wk_tensor du = wk_mat(p->acts->dwide.data, WK_F32, dh.dim[0], p->m->hp.ffn);
+    WEFT_TRY(norm_bwd(p, w->norm2, dh, c->z2, c->mean2, c->rstd2));
+    WEFT_TRY(we_group_bwd(p, &w->down, segs, du, dh, c->a, &c->s[5], false));
+    wk_act_bwd_args act = {.dx = du, .dy = du, .x = c->u, .act = p->m->hp.act};
+    WEFT_TRY(wk_act_bwd(p->m->dev, &act));
+    WEFT_TRY(we_group_bwd(p, &w->up, segs, dh, du, c->y1, &c->s[4], true));
+    WEFT_TRY(norm_bwd(p, w->norm1, dh, c->z1, c->mean1, c->rstd1));
+    return we_group_bwd(p, &w->o, segs, d_o, dh, o, &c->s[3], false);
+}
+
+/* y = 0 but for the rows that the head reads. */
+static weft_status spread_first(const we_pass *p, wk_tensor y, wk_tensor x) {
+    wk_fill_args zero = {.y = y};
+    wk_scatter_rows_args a = {.y = y, .x = x, .idx = p->batch->first};
+    WEFT_TRY(wk_fill(p->m->dev, &zero));
+    return wk_scatter_rows(p->m->dev, &a);
+}
+
+/* dh (T, D) holds the gradient of the layer's output and is turned, in place, into that of its
+ * input; in the last layer it arrives in dhead[1], for the rows that the head reads. In the lowest
+ * adapted layer nothing below wants it, and query, key and value give no dx. */
 static weft_status layer_bwd(const we_pass *p, int32_t l, wk_tensor dh) {
     we_model *m = p->m;
+    we_acts *acts = p->acts;
+    const we_batch *b = p->batch;
     const we_layer *w = &m->layer[l];
-    we_layer_acts c = cut_layer(&p->acts->layer[l], p->batch->n_tokens);
-    const wk_segs *segs = &p->batch->token_segs;
-    int64_t t = p->batch->n_tokens, d = m->hp.d;
-    wk_tensor du = wk_mat(p->acts->dwide.data, WK_F32, t, m->hp.ffn);
-    wk_tensor dqkv = wk_mat(p->acts->dwide.data, WK_F32, t, 3 * d);
-    wk_tensor d_o = wk_rows(p->acts->dt, 0, t);
+    we_layer_acts c = cut_layer(&acts->layer[l], b->n_tokens);
+    int64_t t = b->n_tokens, d = m->hp.d;
+    wk_tensor d_o = wk_rows(acts->dt, 0, t), dqkv = wk_mat(acts->dwide.data, WK_F32, t, 3 * d);
 
-    WEFT_TRY(norm_bwd(p, w->norm2, dh, c.z2, c.mean2, c.rstd2));
-    WEFT_TRY(we_group_bwd(p, &w->down, segs, du, dh, c.a, &c.s[5], false));
-    wk_act_bwd_args act = {.dx = du, .dy = du, .x = c.u, .act = m->hp.act};
-    WEFT_TRY(wk_act_bwd(m->dev, &act));
-    WEFT_TRY(we_group_bwd(p, &w->up, segs, dh, du, c.y1, &c.s[4], true));
-
-    WEFT_TRY(norm_bwd(p, w->norm1, dh, c.z1, c.mean1, c.rstd1));
-    WEFT_TRY(we_group_bwd(p, &w->o, segs, d_o, dh, c.o, &c.s[3], false));
+    if (only_first_rows(p, l)) {
+        we_layer_acts q = cut_layer(&acts->layer[l], b->n_rows);
+        WEFT_TRY(after_attention_bwd(p, w, &q, &b->row_segs, acts->o_first, acts->dhead[1],
+                                     acts->dhead[0]));
+        WEFT_TRY(spread_first(p, dh, acts->dhead[1]));
+        WEFT_TRY(spread_first(p, d_o, acts->dhead[0]));
+    } else {
+        if (l + 1 == m->hp.layers) WEFT_TRY(spread_first(p, dh, acts->dhead[1]));
+        WEFT_TRY(after_attention_bwd(p, w, &c, &b->token_segs, c.o, dh, d_o));
+    }
     wk_attn_fwd_args f = attention(p, &c);
     wk_attn_bwd_args attn = {.dq = wk_cols(dqkv, 0, d),
                              .dk = wk_cols(dqkv, d, d),
@@ -147,15 +205,16 @@ static weft_status layer_bwd(const we_pass *p, int32_t l, wk_tensor dh) {
                              .max_len = f.max_len,
                              .scale = f.scale};
     WEFT_TRY(wk_attn_bwd(m->dev, &attn));
-    return we_group_bwd(p, &w->qkv, segs, l > m->lowest ? dh : none, dqkv, c.x, c.s, true);
+    return we_group_bwd(p, &w->qkv, &b->token_segs, l > m->lowest ? dh : none, dqkv, c.x, c.s,
+                        true);
 }
 
 weft_status we_encoder_backward(const we_pass *p) {
-    we_model *m = p->m;
+    const we_model *m = p->m;
     bool into_layers = m->lowest < m->hp.layers;
-    wk_tensor dh = none;
-    if (into_layers) dh = wk_rows(p->acts->dh, 0, p->batch->n_tokens);
-    WEFT_TRY(we_head_backward(p, dh));
-    for (int32_t l = m->hp.layers; into_layers && l-- > m->lowest;) WEFT_TRY(layer_bwd(p, l, dh));
+    WEFT_TRY(we_head_backward(p, into_layers));
+    if (!into_layers) return WEFT_OK;
+    wk_tensor dh = wk_rows(p->acts->dh, 0, p->batch->n_tokens);
+    for (int32_t l = m->hp.layers; l-- > m->lowest;) WEFT_TRY(layer_bwd(p, l, dh));
     return WEFT_OK;
 }

@@ -29,8 +29,9 @@ typedef struct we_layer_acts {
 typedef struct we_acts {
     we_layer_acts *layer; /* (layers) */
     wk_ctx *ctx;
-    wk_tensor h;                  /* (T, D) output of the last layer */
-    wk_tensor first;              /* (Q, D) rows that the head reads */
+    wk_tensor h;     /* (T, D) output of the last layer; not filled when only the head reads it */
+    wk_tensor first; /* (Q, D) rows of it that the head reads */
+    wk_tensor o_first, x_first;   /* (Q, D) the same rows of the last layer's attention and input */
     wk_tensor hidden, hidden_act; /* (Q, D) */
     wk_tensor s_hidden;           /* (Q, R) */
     wk_tensor logits, loss;       /* (Q, C), (Q) */
@@ -55,7 +56,7 @@ typedef struct we_pass {
     bool train;    /* dropout on, keep what backward needs */
 } we_pass;
 
-/* acts.h and, with adapters, acts.logits. */
+/* With adapters: acts.logits. Without: acts.h. While the model is watched: both. */
 WEFT_NODISCARD weft_status we_encoder_forward(const we_pass *p);
 /* Mean of h over each sequence, in acts.pooled. */
 WEFT_NODISCARD weft_status we_encoder_pool(const we_pass *p);

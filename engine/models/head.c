@@ -43,12 +43,6 @@ static weft_status layer_bwd(const we_pass *p, const we_head_layer *layer, wk_te
 weft_status we_head_forward(const we_pass *p) {
     we_model *m = p->m;
     we_acts *acts = p->acts;
-    wk_tensor *const rows[] = {&acts->first,    &acts->hidden,   &acts->hidden_act,
-                               &acts->s_hidden, &acts->logits,   &acts->loss,
-                               &acts->dlogits,  &acts->dhead[0], &acts->dhead[1]};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) rows[i]->dim[0] = p->batch->n_rows;
-    wk_gather_rows_args gather = {.y = acts->first, .x = acts->h, .idx = p->batch->first};
-    WEFT_TRY(wk_gather_rows(m->dev, &gather));
     WEFT_TRY(layer_fwd(p, &m->hidden, acts->hidden, acts->first, &acts->s_hidden));
     wk_act_fwd_args act = {.y = acts->hidden_act, .x = acts->hidden, .act = m->arch->head.act};
     WEFT_TRY(wk_act_fwd(m->dev, &act));
@@ -78,21 +72,15 @@ weft_status we_encoder_loss(const we_pass *p) {
     return wk_softmax_xent(p->m->dev, &a);
 }
 
-weft_status we_head_backward(const we_pass *p, wk_tensor dh) {
+weft_status we_head_backward(const we_pass *p, bool below) {
     we_model *m = p->m;
     we_acts *acts = p->acts;
     wk_tensor dact = acts->dhead[0], dfirst = acts->dhead[1];
-    bool adapted = m->hidden.is_trained || m->hidden.frozen.part[0].a >= 0;
-    bool below = adapted || wk_given(dh);
-    WEFT_TRY(layer_bwd(p, &m->out, below ? dact : none, acts->dlogits, acts->hidden_act, NULL));
-    if (!below) return WEFT_OK;
+    bool into_hidden = below || m->hidden.is_trained || m->hidden.frozen.part[0].a >= 0;
+    WEFT_TRY(
+        layer_bwd(p, &m->out, into_hidden ? dact : none, acts->dlogits, acts->hidden_act, NULL));
+    if (!into_hidden) return WEFT_OK;
     wk_act_bwd_args act = {.dx = dact, .dy = dact, .x = acts->hidden, .act = m->arch->head.act};
     WEFT_TRY(wk_act_bwd(m->dev, &act));
-    WEFT_TRY(
-        layer_bwd(p, &m->hidden, wk_given(dh) ? dfirst : none, dact, acts->first, &acts->s_hidden));
-    if (!wk_given(dh)) return WEFT_OK;
-    wk_fill_args zero = {.y = dh};
-    WEFT_TRY(wk_fill(m->dev, &zero));
-    wk_scatter_rows_args scatter = {.y = dh, .x = dfirst, .idx = p->batch->first};
-    return wk_scatter_rows(m->dev, &scatter);
+    return layer_bwd(p, &m->hidden, below ? dfirst : none, dact, acts->first, &acts->s_hidden);
 }
