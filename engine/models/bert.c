@@ -1,6 +1,6 @@
 /* BERT (Devlin et al. 2019), as transformers' BertForSequenceClassification; MiniLM is a BERT too.
  */
-#include "engine/models/arch.h"
+#include "engine/models/bert_modules.h"
 
 static weft_status hparams(wk_ctx *ctx, const weft_model_source *source, we_hparams *out) {
     we_hparams h = {.pos_offset = 0, .pad_id = -1};
@@ -26,18 +26,7 @@ static weft_status hparams(wk_ctx *ctx, const weft_model_source *source, we_hpar
 const we_arch we_arch_bert = {
     .name = "bert",
     .prefix = "bert.",
-    .word = "embeddings.word_embeddings",
-    .pos = "embeddings.position_embeddings",
-    .type = "embeddings.token_type_embeddings",
-    .embed_norm = "embeddings.LayerNorm",
-    .layer = {.q = "encoder.layer.%d.attention.self.query",
-              .k = "encoder.layer.%d.attention.self.key",
-              .v = "encoder.layer.%d.attention.self.value",
-              .o = "encoder.layer.%d.attention.output.dense",
-              .norm1 = "encoder.layer.%d.attention.output.LayerNorm",
-              .up = "encoder.layer.%d.intermediate.dense",
-              .down = "encoder.layer.%d.output.dense",
-              .norm2 = "encoder.layer.%d.output.LayerNorm"},
+    WE_BERT_MODULES,
     .head = {.hidden = "bert.pooler.dense", .out = "classifier", .act = WK_ACT_TANH},
     .default_targets = "query,value",
     .default_saved = "classifier",
