@@ -97,9 +97,14 @@ static void summarise(weft_engine *e, weft_round_report *r, double weight_sum) {
 
 /* Every client receives the global adapter; those whose update is used send theirs. */
 static void count_wire(weft_engine *e, weft_round_report *r) {
-    uint64_t bytes = (uint64_t)e->model.lora.numel * sizeof(float);
-    r->wire.down = bytes * (uint64_t)r->n_clients;
-    r->wire.up = bytes * (uint64_t)(r->n_clients - r->n_skipped);
+    const uint64_t adapter = (uint64_t)e->model.lora.numel * sizeof(float);
+    for (int32_t i = 0; i < r->n_clients; i++) {
+        weft_client_report *c = &e->reports[i];
+        c->wire.down = adapter;
+        c->wire.up = c->skipped ? 0 : adapter;
+        r->wire.down += c->wire.down;
+        r->wire.up += c->wire.up;
+    }
     e->wire_total.down += r->wire.down;
     e->wire_total.up += r->wire.up;
     r->wire_total = e->wire_total;

@@ -223,6 +223,11 @@ void weft_engine_info_get(const weft_engine *engine, weft_engine_info *out);
 
 /* ---- training ---- */
 
+/* Ledger: bytes that a deployment would send. Exact; adapters travel as float32. */
+typedef struct weft_wire {
+    uint64_t down, up;
+} weft_wire;
+
 typedef struct weft_client_report {
     int32_t client;
     int64_t rows;     /* it holds */
@@ -235,11 +240,6 @@ typedef struct weft_client_report {
     double update_norm;
     bool skipped; /* its gradient was not finite */
 } weft_client_report;
-
-/* Ledger: bytes that a deployment would send. Exact; adapters travel as float32. */
-typedef struct weft_wire {
-    uint64_t down, up;
-} weft_wire;
 
 typedef struct weft_round_report {
     int64_t round; /* 1-based */

@@ -115,7 +115,7 @@ static weft_status write_headers(wh_run_log *log, weft_error *err) {
     WEFT_TRY(put(log, ROUNDS, err));
     wh_text_add(&log->line,
                 "round,client,rows,steps,examples,tokens,weight,loss,last_loss,update_norm,"
-                "skipped");
+                "skipped,wire_down_bytes,wire_up_bytes");
     if (log->options.evaluates_clients) eval_header(&log->line, &log->options);
     WEFT_TRY(put(log, CLIENTS, err));
     return wh_run_log_flush(log, false, err);
@@ -227,6 +227,8 @@ static weft_status put_client(wh_run_log *log, int64_t round, const weft_client_
     cell_real(t, c->last_loss);
     cell_real(t, c->update_norm);
     cell_int(t, c->skipped);
+    cell_int(t, (int64_t)c->wire.down);
+    cell_int(t, (int64_t)c->wire.up);
     if (log->options.evaluates_clients) eval_cells(t, &log->options, eval);
     return put(log, CLIENTS, err);
 }

@@ -19,8 +19,15 @@ static const weft_client_report clients[] = {
      .weight = 0.25,
      .loss = 0.5,
      .last_loss = 0.1,
-     .update_norm = 1.5},
-    {.client = 3, .rows = 30, .steps = 2, .examples = 8, .tokens = 80, .skipped = true},
+     .update_norm = 1.5,
+     .wire = {50, 50}},
+    {.client = 3,
+     .rows = 30,
+     .steps = 2,
+     .examples = 8,
+     .tokens = 80,
+     .skipped = true,
+     .wire = {50, 0}},
 };
 static const weft_round_report report = {
     .round = 1,
@@ -92,9 +99,10 @@ static void test_classification(void **state) {
         "2,nan,0.0005,0,1,16,144,4,100,50,5000000000,50,,,,,,\n");
     assert_file(temp_path("r/clients.csv"),
                 "round,client,rows,steps,examples,tokens,weight,loss,last_loss,update_norm,skipped,"
-                "eval_n,eval_loss,eval_accuracy,eval_f1_macro,eval_f1_binary,eval_matthews\n"
-                "1,7,10,2,8,64,0.25,0.5,0.1,1.5,0,8,0.25,0.875,0.75,0.5,-0.5\n"
-                "1,3,30,2,8,80,0.0,0.0,0.0,0.0,1,,,,,,\n");
+                "wire_down_bytes,wire_up_bytes,eval_n,eval_loss,eval_accuracy,eval_f1_macro,eval_"
+                "f1_binary,eval_matthews\n"
+                "1,7,10,2,8,64,0.25,0.5,0.1,1.5,0,50,50,8,0.25,0.875,0.75,0.5,-0.5\n"
+                "1,3,30,2,8,80,0.0,0.0,0.0,0.0,1,50,0,,,,,,\n");
 }
 
 static void test_regression_has_other_columns(void **state) {
