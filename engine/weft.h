@@ -238,7 +238,8 @@ typedef struct weft_client_report {
     double loss;      /* mean training loss over its steps */
     double last_loss; /* of its last step */
     double update_norm;
-    bool skipped; /* its gradient was not finite */
+    bool skipped;   /* its gradient was not finite */
+    weft_wire wire; /* the model down; its update up, unless skipped */
 } weft_client_report;
 
 typedef struct weft_round_report {
