@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 
 import numpy
 import peft
@@ -265,6 +266,7 @@ def main():
     parser.add_argument("--only", help="names of cases, separated by commas")
     parser.add_argument("--table", action="store_true", help="end with the Markdown table of README.md")
     args = parser.parse_args()
+    warnings.simplefilter("ignore", FutureWarning)  # of transformers, about itself
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     torch.set_num_threads(2)
