@@ -1,6 +1,8 @@
 /* tokenizer.json: the file, its model and its added tokens. */
 #include "host/tokenizer_json.h"
 
+#include "host/json_util.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +24,10 @@ weft_status wh_tok_json_file(json_t **out, const char *path, weft_error *err) {
     }
     json_error_t why;
     *out = json_loadf(file, JSON_ALLOW_NUL, &why);
+    /* Lengths without a limit stand there as integers beyond 64 bits (model_max_length 1e30). */
+    if (!*out && json_error_code(&why) == json_error_numeric_overflow &&
+        fseek(file, 0, SEEK_SET) == 0)
+        *out = json_loadf(file, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &why);
     (void)fclose(file);
     if (!*out)
         return WEFT_FAIL(err, WEFT_E_DATA, "%s:%d:%d: not valid JSON: %s", path, why.line,
@@ -57,12 +63,12 @@ weft_status wh_tok_json_text(json_t *object, const char *key, const char **out, 
 
 weft_status wh_tok_json_id(json_t *value, int32_t *out, const char *what, const char *where,
                            weft_error *err) {
+    int64_t id = -1;
     *out = -1;
-    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
-        json_integer_value(value) >= INT32_MAX)
+    if (!wh_json_whole(value, &id) || id < 0 || id >= INT32_MAX)
         return WEFT_FAIL(err, WEFT_E_DATA, "%s: the id of '%s' is not an integer from 0 to 2^31-2",
                          where, what);
-    *out = (int32_t)json_integer_value(value);
+    *out = (int32_t)id;
     return WEFT_OK;
 }
 
@@ -114,12 +120,12 @@ static weft_status read_wordpiece(wh_model *model, json_t *m, const char *path, 
     size_t len;
     WEFT_TRY(wh_tok_json_text(m, "unk_token", &text, &len, path, err));
     WEFT_TRY(wh_tok_json_text(m, "continuing_subword_prefix", &text, &len, path, err));
-    json_t *chars = json_object_get(m, "max_input_chars_per_word");
-    if (!json_is_integer(chars) || json_integer_value(chars) < 0)
+    int64_t chars = -1;
+    if (!wh_json_whole(json_object_get(m, "max_input_chars_per_word"), &chars) || chars < 0)
         return WEFT_FAIL(err, WEFT_E_DATA,
                          "%s: 'max_input_chars_per_word' is missing or not a positive integer",
                          path);
-    model->max_chars = (size_t)json_integer_value(chars);
+    model->max_chars = (size_t)chars;
     return WEFT_OK;
 }
 

@@ -369,8 +369,33 @@ static void bad_folders(void **state) {
                    "do_lower_case");
 }
 
+/* HF writes "no limit" as 1e30 in full or as the largest 64-bit size, both beyond an int64. */
+static void lengths_without_limit(void **state) {
+    (void)state;
+    char dir[] = "/tmp/weft-tok-XXXXXX", path[512];
+    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json"};
+    assert_non_null(mkdtemp(dir));
+    write_file(dir, names[0],
+               "{\"truncation\":{\"max_length\":18446744073709551615}," WORDPIECE "}");
+    write_file(dir, names[1], "{\"model_max_length\":1000000000000000019884624838656}");
+    weft_error err = {0};
+    wh_tokenizer *t = NULL;
+    wh_encoding e = {0};
+    weft_status st = wh_tokenizer_open(&t, dir, &err);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        unlink(path);
+    }
+    rmdir(dir);
+    check_ok(st, &err);
+    expect_ids(t, &e, "u", NULL, 0, (const int32_t[]){0}, 1);
+    wh_encoding_free(&e);
+    wh_tokenizer_close(t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lengths_without_limit),
         cmocka_unit_test(wordpiece_uncased_equals_hf),
         cmocka_unit_test(wordpiece_cased_equals_hf),
         cmocka_unit_test(byte_bpe_equals_hf),
