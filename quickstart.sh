@@ -33,7 +33,7 @@ say 'federated LoRA: 20 clients with uneven labels, 10 in each round'
 
 say 'pooled LoRA: the same rows on one client, the same passes over them'
 "$weft" train "$job" "$@" run.name=quickstart-pooled partition.kind=iid fl.num_clients=1 \
-    fl.clients_per_round=1 fl.num_rounds=8 eval.every=0 eval.baselines=false
+    fl.clients_per_round=1 fl.num_rounds=6 eval.every=0 eval.baselines=false
 
 say 'result'
 "$weft" compare runs/quickstart runs/quickstart-pooled
