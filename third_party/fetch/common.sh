@@ -19,6 +19,7 @@ open_stage() {
     local parent
     parent=$(dirname "$1")
     mkdir -p "$parent" || die "cannot create $parent"
+    parent=$(cd "$parent" && pwd) # absolute: some steps run in another folder
     stage=$(mktemp -d "$parent/.fetch.XXXXXX") || die "cannot write in $parent"
     trap 'rm -rf -- "$stage"' EXIT
     mkdir "$stage/out"
