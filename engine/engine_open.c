@@ -33,6 +33,9 @@ static weft_status check_options(weft_engine *e, const weft_engine_options *o) {
                          "config, model and rows are needed to open an engine");
     if (o->train && !o->partition)
         return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG, "training rows need a partition");
+    if (!o->hooks.alloc != !o->hooks.release)
+        return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG,
+                         "weft_hooks.alloc and release must be given together");
     if (o->train && o->test && o->train->num_labels != o->test->num_labels)
         return WEFT_FAIL(&e->ctx.err, WEFT_E_DATA, "training rows have %d labels, test rows %d",
                          o->train->num_labels, o->test->num_labels);
@@ -73,9 +76,10 @@ static weft_status take_host_arrays(weft_engine *e) {
 }
 
 weft_status we_engine_describe(weft_engine *e, const weft_engine_options *o) {
+    bool own = o->hooks.alloc && o->hooks.release;
     const wk_hooks hooks = {.ud = e,
-                            .alloc = o->hooks.alloc ? hook_alloc : NULL,
-                            .release = o->hooks.alloc ? hook_release : NULL,
+                            .alloc = own ? hook_alloc : NULL,
+                            .release = own ? hook_release : NULL,
                             .log = hook_log};
     memset(e, 0, sizeof *e);
     e->hooks = o->hooks;
@@ -101,14 +105,16 @@ static weft_status place_server(weft_engine *e) {
     bool has_v = !plain && kind != WE_STRATEGY_FEDAVGM;
     WEFT_TRY(wk_arena_vec(&e->run, &s->acc, "sum of updates", WK_F64, p));
     WEFT_TRY(wk_arena_vec(&e->run, &s->norm, "update norms", WK_F64, e->slots.n));
-    if (!plain) WEFT_TRY(wk_arena_vec(&e->run, &s->m, "server momentum", WK_F64, p));
+    bool has_m = !plain && kind != WE_STRATEGY_FEDADAGRAD; /* it runs without momentum */
+    if (has_m) WEFT_TRY(wk_arena_vec(&e->run, &s->m, "server momentum", WK_F64, p));
     if (has_v) WEFT_TRY(wk_arena_vec(&e->run, &s->v, "server second moment", WK_F64, p));
     return WEFT_OK;
 }
 
 weft_status we_engine_place(weft_engine *e) {
     bool train = e->slots.n > 0;
-    WEFT_TRY(we_model_place(&e->model, &e->base));
+    /* Weights are staged where the activations will lie. */
+    WEFT_TRY(we_model_place(&e->model, &e->base, &e->step, train));
     WEFT_TRY(place_server(e));
     if (train) WEFT_TRY(we_slots_place(&e->slots, e->cfg, &e->run, e->model.lora.size));
     WEFT_TRY(we_batch_place(&e->batch, &e->step, e->limits));

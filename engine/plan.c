@@ -24,14 +24,12 @@ static uint64_t rows_bytes(const weft_rows *rows) {
 
 /* The items partition what the arenas hold, so the total is exact. */
 static void list_items(weft_plan *plan, const weft_engine *e) {
-    uint64_t weights = (uint64_t)e->model.base_parameters * sizeof(float);
     uint64_t slots = tensor_bytes(e->slots.w) + tensor_bytes(e->slots.g);
     uint64_t moments = tensor_bytes(e->slots.m) + tensor_bytes(e->slots.v);
     uint64_t batch = 4u * ((uint64_t)e->limits.tokens * 3u + (uint64_t)e->limits.rows * 5u);
     uint64_t host = we_pack_host_bytes(e->limits) +
                     (uint64_t)e->slots.history * (uint64_t)e->slots.n * sizeof(double);
-    add_item(plan, "base weights", weights);
-    add_item(plan, "base weights, prepared for the backend", e->base.peak - weights);
+    add_item(plan, "base weights, as the backend keeps them", e->base.peak);
     add_item(plan, "global adapter and server state", e->run.peak - slots - moments);
     add_item(plan, "client adapters and gradients", slots);
     add_item(plan, "client optimizer state", moments);

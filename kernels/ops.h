@@ -12,9 +12,9 @@
  * on its place, nor on the number of threads: a client's trajectory is then independent of its pack
  * mates.
  *
- * Letters: T tokens of a pack, N rows of any kind, S segments, Q sequences, K client slots, P
- * adapter numbers, D model width, O output width, R LoRA rank, H heads, Dh head width, C classes, V
- * vocabulary. */
+ * Letters: T tokens of a pack, N rows of any kind, S segments, Q sequences, K client slots,
+ * P adapter numbers, D model width, O output width, R LoRA rank, H heads, Dh head width, C classes,
+ * V vocabulary. */
 #ifndef WK_OPS_H
 #define WK_OPS_H
 
@@ -28,20 +28,20 @@ extern "C" {
 typedef struct wk_dev wk_dev;
 
 /* Segments: rows [off[s], off[s+1]) belong to client slot slot[s]. Segments are in row order, do
- * not overlap and may be empty; a slot appears at most once per call, unless an op says otherwise.
- */
+ * not overlap and may be empty; a slot appears at most once per call. */
 typedef struct wk_segs {
     wk_tensor off;  /* (S+1) i32, ascending; off[S] <= rows */
     wk_tensor slot; /* (S) i32 in [0, K) */
 } wk_segs;
 
 /* A frozen weight W (O, D), once per device. `fwd` and `dx` are the backend's own layouts of it,
- * filled by weight_pack; the plain copy may then be dropped by the owner if both are given. */
+ * filled by weight_pack. After that linear_fwd reads `fwd` alone when it is given and linear_dx
+ * `dx` alone; each falls back to `w` when its layout is not given. So the owner may drop the plain
+ * copy once every op it is going to call has its layout. */
 typedef struct wk_weight {
     wk_tensor w;       /* (O, D) */
     wk_tensor fwd, dx; /* opaque bytes (u8); not given when the backend uses `w` itself */
     int64_t o, d;
-    const void *impl; /* the backend's plan for these shapes; owned by the device */
 } wk_weight;
 
 typedef enum wk_act {
@@ -62,7 +62,7 @@ typedef enum wk_act {
     X(update_add) X(server_step)
 /* clang-format on */
 
-/* ---- memory ---------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 /* y[…] = value. Any dtype but f16; the value is converted. Strided rows are respected. */
 typedef struct {
@@ -92,8 +92,8 @@ typedef struct {
     wk_tensor y, x, idx;
 } wk_scatter_rows_args;
 
-/* y[q, :] = mean of rows seq_off[q] … seq_off[q+1]-1 of x.  x (T, D)  seq_off (Q+1) i32 → y (Q, D);
- * an empty sequence gives zeros. */
+/* y[q, :] = mean of rows seq_off[q] … seq_off[q+1]-1 of x; an empty sequence gives zeros.
+ * x (T, D)  seq_off (Q+1) i32  →  y (Q, D). */
 typedef struct {
     wk_tensor y, x, seq_off;
 } wk_mean_pool_args;
@@ -104,36 +104,36 @@ typedef struct {
     wk_tensor y, tok, pos_id, type_id, word, pos, type;
 } wk_embed_fwd_args;
 
-/* ---- frozen linear --------------------------------------------------------------------------- */
+/* ---- frozen linear ---- */
 
-/* Fill weight->fwd and weight->dx (those given) from weight->w and set weight->impl. Called once
- * per weight, outside steps; may allocate inside the backend. Sizes: wk_weight_pack_bytes. */
+/* Fill weight->fwd and weight->dx (those given) from weight->w. Called once per weight, outside
+ * steps; may allocate inside the backend. Sizes: wk_weight_pack_bytes. */
 typedef struct {
     wk_weight *weight;
 } wk_weight_pack_args;
 
-/* y[t, :] = W x[t, :] + bias (+ residual[t, :]).  x (T, D), W (O, D), bias (O) opt, residual (T, O)
- * opt, may be y itself → y (T, O). */
+/* y[t, :] = W x[t, :] + bias (+ residual[t, :]).
+ * x (T, D)  W (O, D)  bias (O) opt  residual (T, O) opt, may be y itself  →  y (T, O). */
 typedef struct {
     wk_tensor y, x, bias, residual;
     const wk_weight *w;
 } wk_linear_fwd_args;
 
-/* dx[t, :] = dy[t, :] W, or += when accumulate.  dy (T, O) → dx (T, D). There is no dW: the base is
- * frozen. */
+/* dx[t, :] = dy[t, :] W, or += when accumulate.  dy (T, O)  →  dx (T, D).
+ * There is no dW: the base is frozen. */
 typedef struct {
     wk_tensor dx, dy;
     const wk_weight *w;
     bool accumulate;
 } wk_linear_dx_args;
 
-/* ---- per-client linear: LoRA factors and trained heads ----------------------------------------
- */
+/* ---- per-client linear: LoRA factors and trained heads ---- */
 
 /* y[t, :] = alpha * M[slot] x[t, :] + bias[slot], or += when accumulate; rows outside all segments
- * are left as they are.  x (N, D), m (K, O, D), bias (K, O) opt, y (N, O); m and bias are views
- * into the stacked (K, P) buffer, ld = its row stride. LoRA: s = A x (O = R), y += scale * B s (D =
- * R). A trained head: O = C. */
+ * are left as they are.
+ * x (N, D)  m (K, O, D)  bias (K, O) opt  →  y (N, O); m and bias are views into the stacked (K, P)
+ * buffer, ld = its row stride.
+ * LoRA: s = A x with O = R, then y += scale * B s with D = R. A trained head: O = C. */
 typedef struct {
     wk_tensor y, x, m, bias;
     wk_segs segs;
@@ -141,8 +141,8 @@ typedef struct {
     bool accumulate;
 } wk_seg_linear_fwd_args;
 
-/* dx[t, :] = alpha * dy[t, :] M[slot], or += when accumulate.  dy (N, O), m (K, O, D) → dx (N, D).
- */
+/* dx[t, :] = alpha * dy[t, :] M[slot], or += when accumulate; rows outside as above.
+ * dy (N, O)  m (K, O, D)  →  dx (N, D). */
 typedef struct {
     wk_tensor dx, dy, m;
     wk_segs segs;
@@ -150,9 +150,10 @@ typedef struct {
     bool accumulate;
 } wk_seg_linear_dx_args;
 
-/* dm[slot] += alpha * sum over the segment's rows of dy[t, :]^T x[t, :];  dbias[slot] += the sum of
- * dy. dy (N, O), x (N, D) → dm (K, O, D), dbias (K, O) opt. Accumulates; rows in order, in chunks
- * counted from the segment's first row. */
+/* dm[slot] += alpha * sum over the segment's rows of dy[t, :]^T x[t, :];
+ * dbias[slot] += the sum of dy, without alpha.
+ * dy (N, O)  x (N, D)  →  dm (K, O, D)  dbias (K, O) opt.
+ * Rows in order, in chunks counted from the segment's first row. */
 typedef struct {
     wk_tensor dm, dbias, dy, x;
     wk_segs segs;
@@ -172,8 +173,7 @@ typedef struct {
     bool accumulate;
 } wk_dropout_args;
 
-/* ---- norm, activation, attention ---------------------------------------------------------------
- */
+/* ---- norm, activation, attention ---- */
 
 /* z = x (+ residual);  y = (z - mean) * rstd * weight + bias, over each row, biased variance.
  * x (N, D), residual (N, D) opt, weight, bias (D) → y (N, D); z (N, D) opt, mean, rstd (N) opt:
@@ -204,10 +204,10 @@ typedef struct {
 #define WK_MAX_HEAD_DIM 256
 
 /* o = softmax(scale * q k^T) v within each sequence and head; causal: position i sees j <= i.
- * q (T, H*Dh), k, v (T, Hkv*Dh) with row strides, H a multiple of Hkv (grouped heads), seq_off
- * (Q+1) i32 → o (T, H*Dh), lse (T, H) = log of the row's sum of exponentials. Rows outside all
- * sequences are zeroed in o and left as they are in lse. Dh <= WK_MAX_HEAD_DIM. Dao 2023
- * (FlashAttention-2) for the blocking. */
+ * q (T, H*Dh)  k, v (T, Hkv*Dh)  seq_off (Q+1) i32  →  o (T, H*Dh)  lse (T, H), the log of the
+ * row's sum of exponentials. H is a multiple of Hkv (grouped heads), Dh <= WK_MAX_HEAD_DIM. Rows
+ * outside all sequences are zeroed in o and left as they are in lse. Dao 2023 (FlashAttention-2)
+ * for the blocking. */
 typedef struct {
     wk_tensor o, lse, q, k, v, seq_off;
     int32_t heads, kv_heads, max_len; /* max_len >= the longest sequence */
@@ -224,12 +224,11 @@ typedef struct {
     bool causal;
 } wk_attn_bwd_args;
 
-/* ---- loss --------------------------------------------------------------------------------------
- */
+/* ---- loss ---- */
 
 /* loss[i] = -log softmax(logits[i])[label[i]];  dlogits[i] = weight[i] * (softmax - onehot).
- * logits (N, C), label (N) i32, weight (N) → loss (N), dlogits (N, C) opt, may be logits. A label <
- * 0 is ignored: loss 0, gradient 0. */
+ * logits (N, C)  label (N) i32  weight (N)  →  loss (N)  dlogits (N, C) opt, may be logits.
+ * A negative label is ignored: loss 0, gradient 0. */
 typedef struct {
     wk_tensor loss, dlogits, logits, label, weight;
 } wk_softmax_xent_args;
@@ -247,16 +246,14 @@ typedef struct {
     wk_segs segs;
 } wk_seg_sum_args;
 
-/* ---- local optimizers over all slots ------------------------------------------------------------
- */
+/* ---- local optimizers over all slots ---- */
 
-/* A slot takes part when step[k] > 0 and dead[k] == 0; others are left untouched by the three ops.
- */
+/* A slot takes part when step[k] > 0 and dead[k] == 0; the three ops leave others untouched. */
 typedef struct wk_slot_state {
-    wk_tensor step; /* (K) i32: 1-based step count for bias correction, 0 = slot not stepping now */
-    wk_tensor lr;   /* (K) f32 */
+    wk_tensor step;   /* (K) i32: 1-based, for bias correction; 0: not stepping now */
+    wk_tensor lr;     /* (K) f32 */
     wk_tensor sqnorm; /* (K) f64: squared gradient norm, from grad_norm */
-    wk_tensor dead; /* (K) i32: set once a slot's gradient is not finite; never cleared by an op */
+    wk_tensor dead;   /* (K) i32: set once a slot's gradient is not finite; no op clears it */
 } wk_slot_state;
 
 /* g[k] += prox_mu * (w[k] - anchor) when prox_mu > 0 (FedProx, Li et al. 2020, eq. 2);
@@ -268,18 +265,25 @@ typedef struct {
     float prox_mu;
 } wk_grad_norm_args;
 
-/* c = clip > 0 ? min(1, clip / (sqrt(sqnorm[k]) + 1e-6)) : 1, as torch.nn.utils.clip_grad_norm_; g'
- * = c*g; w *= 1 - lr*weight_decay; m = b1 m + (1-b1) g'; v = b2 v + (1-b2) g'^2; w -= lr / (1 -
- * b1^step) * m / (sqrt(v) / sqrt(1 - b2^step) + eps).   (Loshchilov, Hutter 2019; torch.) w, g, m,
- * v (K, P). */
+/* Loshchilov, Hutter 2019, as torch.optim.AdamW; clipping as torch.nn.utils.clip_grad_norm_:
+ *   c   = clip > 0 ? min(1, clip / (sqrt(sqnorm[k]) + 1e-6)) : 1
+ *   g'  = c*g
+ *   w  *= 1 - lr*weight_decay
+ *   m   = beta1*m + (1-beta1)*g'
+ *   v   = beta2*v + (1-beta2)*g'^2
+ *   w  -= lr / (1 - beta1^step) * m / (sqrt(v) / sqrt(1 - beta2^step) + eps)
+ * w, g, m, v (K, P). */
 typedef struct {
     wk_tensor w, g, m, v;
     wk_slot_state slots;
     float beta1, beta2, eps, weight_decay, clip;
 } wk_adamw_step_args;
 
-/* g' = c*g + weight_decay*w; buf = momentum*buf + g' (buf = g' at step 1); w -= lr * (nesterov ?
- * g' + momentum*buf : buf). m (K, P) is buf, opt when momentum = 0.   (torch.optim.SGD.) */
+/* As torch.optim.SGD, with the c of adamw_step:
+ *   g'  = c*g + weight_decay*w
+ *   m   = step > 1 ? momentum*m + g' : g'
+ *   w  -= lr * (nesterov ? g' + momentum*m : m)
+ * w, g (K, P); m (K, P) opt when momentum = 0, where it is g'. */
 typedef struct {
     wk_tensor w, g, m;
     wk_slot_state slots;
@@ -287,8 +291,7 @@ typedef struct {
     bool nesterov;
 } wk_sgd_step_args;
 
-/* ---- federation
- * ---------------------------------------------------------------------------------- */
+/* ---- federation ---- */
 
 /* acc += weight * (w - anchor), in double; sqnorm = |w - anchor|^2 in double, in chunks of fixed
  * size. acc (P) f64, w, anchor (P) f32, sqnorm (1) f64 opt. */
@@ -305,12 +308,17 @@ typedef enum wk_server_kind {
     WK_SERVER_YOGI = 4,
 } wk_server_kind;
 
-/* The FedOpt family (Reddi et al. 2021); below, delta stands for delta_scale * delta, the mean
- * update: m = beta1*m + (1-beta1)*delta;   d2 = delta^2 Adagrad v += d2;   Adam v = beta2*v +
- * (1-beta2)*d2;   Yogi v -= (1-beta2)*d2*sign(v - d2) x = x*(1 - lr*weight_decay) + lr * mhat /
- * (sqrt(vhat) + tau) with mhat = m/(1-beta1^step), vhat = v/(1-beta2^step) when bias_correction
- * (Adam, Yogi), else m and v. x (P) f32, delta (P) f64, m, v (P) f64 as the kind needs (Adagrad: m
- * only when beta1 > 0); arithmetic in double. step is 1-based. */
+/* The FedOpt family (Reddi et al. 2021). Below, delta stands for delta_scale * delta, the mean
+ * update, and d2 for its square. Adagrad, Adam and Yogi:
+ *   m = beta1*m + (1-beta1)*delta
+ *   v = v + d2                                Adagrad
+ *       beta2*v + (1-beta2)*d2                Adam
+ *       v - (1-beta2)*d2*sign(v - d2)         Yogi
+ *   x = x*(1 - lr*weight_decay) + lr * mhat / (sqrt(vhat) + tau)
+ * with mhat = m/(1-beta1^step), vhat = v/(1-beta2^step) when bias_correction (Adam, Yogi), else m
+ * and v. Avg and AvgM are as above and have no decay.
+ * x (P) f32; delta (P) f64; m, v (P) f64 as the kind needs (Adagrad without m: delta itself).
+ * Arithmetic in double. step is 1-based. */
 typedef struct {
     wk_tensor x, delta, m, v;
     wk_server_kind kind;
@@ -319,15 +327,14 @@ typedef struct {
     bool bias_correction;
 } wk_server_step_args;
 
-/* ---- table --------------------------------------------------------------------------------------
- */
+/* ---- table ---- */
 
 typedef struct wk_ops {
 #define X(op) weft_status (*op)(wk_dev * dev, const wk_##op##_args *a);
     WK_OPS(X)
 #undef X
     /* Bytes that weight_pack wants in weight->fwd (dx = false) or weight->dx (dx = true); 0 when
-     * the backend computes from the plain copy. */
+     * the backend computes that product from the plain copy. */
     size_t (*weight_pack_bytes)(wk_dev *dev, int64_t o, int64_t d, bool dx);
 } wk_ops;
 

@@ -98,16 +98,23 @@ we_linear *we_model_linear(we_model *m, int32_t index) {
     }
 }
 
-static weft_status place_group(we_group *g, wk_arena *base, bool needs_dx) {
+/* A weight that the backend packs for every use of it keeps no plain copy: that one lies in
+ * `staging` while it is loaded. */
+static weft_status place_group(we_group *g, wk_arena *base, wk_arena *staging, bool needs_dx) {
     wk_dev *dev = base->dev;
+    wk_weight *w = &g->weight;
     const char *name = g->part[0].module;
-    g->weight.o = g->out, g->weight.d = g->in;
-    WEFT_TRY(wk_arena_mat(base, &g->weight.w, name, WK_F32, g->out, g->in));
+    size_t fwd = wk_weight_pack_bytes(dev, g->out, g->in, false);
+    size_t dx = needs_dx ? wk_weight_pack_bytes(dev, g->out, g->in, true) : 0;
+    *w = (wk_weight){.o = g->out, .d = g->in};
     WEFT_TRY(wk_arena_vec(base, &g->bias, name, WK_F32, g->out));
-    size_t fwd = dev->ops.weight_pack_bytes(dev, g->out, g->in, false);
-    size_t dx = needs_dx ? dev->ops.weight_pack_bytes(dev, g->out, g->in, true) : 0;
-    if (fwd) WEFT_TRY(wk_arena_vec(base, &g->weight.fwd, name, WK_U8, (int64_t)fwd));
-    if (dx) WEFT_TRY(wk_arena_vec(base, &g->weight.dx, name, WK_U8, (int64_t)dx));
+    if (fwd) WEFT_TRY(wk_arena_vec(base, &w->fwd, name, WK_U8, (int64_t)fwd));
+    if (dx) WEFT_TRY(wk_arena_vec(base, &w->dx, name, WK_U8, (int64_t)dx));
+    g->keeps_plain = !fwd || (needs_dx && !dx);
+    if (g->keeps_plain) return wk_arena_mat(base, &w->w, name, WK_F32, g->out, g->in);
+    size_t mark = wk_arena_mark(staging);
+    WEFT_TRY(wk_arena_mat(staging, &w->w, name, WK_F32, g->out, g->in));
+    wk_arena_reset(staging, mark);
     return WEFT_OK;
 }
 
@@ -116,8 +123,9 @@ static weft_status place_norm(we_norm *norm, wk_arena *base, int64_t d) {
     return wk_arena_vec(base, &norm->bias, "norm bias", WK_F32, d);
 }
 
-weft_status we_model_place(we_model *m, wk_arena *base) {
+weft_status we_model_place(we_model *m, wk_arena *base, wk_arena *staging, bool train) {
     const we_hparams *hp = &m->hp;
+    bool into_layers = train && m->lowest < hp->layers;
     m->dev = base->dev;
     WEFT_TRY(wk_arena_mat(base, &m->word, "word embeddings", WK_F32, hp->vocab, hp->d));
     WEFT_TRY(wk_arena_mat(base, &m->pos, "position embeddings", WK_F32, hp->max_pos, hp->d));
@@ -128,14 +136,15 @@ weft_status we_model_place(we_model *m, wk_arena *base) {
     for (int32_t l = 0; l < hp->layers; l++) {
         we_layer *y = &m->layer[l];
         /* Below the lowest adapted layer no gradient flows, nor out of its query, key and value. */
-        WEFT_TRY(place_group(&y->qkv, base, l > m->lowest));
-        WEFT_TRY(place_group(&y->o, base, l >= m->lowest));
-        WEFT_TRY(place_group(&y->up, base, l >= m->lowest));
-        WEFT_TRY(place_group(&y->down, base, l >= m->lowest));
+        bool visited = train && l >= m->lowest;
+        WEFT_TRY(place_group(&y->qkv, base, staging, visited && l > m->lowest));
+        WEFT_TRY(place_group(&y->o, base, staging, visited));
+        WEFT_TRY(place_group(&y->up, base, staging, visited));
+        WEFT_TRY(place_group(&y->down, base, staging, visited));
         WEFT_TRY(place_norm(&y->norm1, base, hp->d));
         WEFT_TRY(place_norm(&y->norm2, base, hp->d));
     }
-    if (!m->hidden.is_trained) WEFT_TRY(place_group(&m->hidden.frozen, base, true));
-    if (!m->out.is_trained) WEFT_TRY(place_group(&m->out.frozen, base, true));
+    if (!m->hidden.is_trained) WEFT_TRY(place_group(&m->hidden.frozen, base, staging, into_layers));
+    if (!m->out.is_trained) WEFT_TRY(place_group(&m->out.frozen, base, staging, train));
     return WEFT_OK;
 }

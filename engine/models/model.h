@@ -23,6 +23,7 @@ typedef struct we_linear {
 typedef struct we_group {
     wk_weight weight; /* (out, in) */
     wk_tensor bias;   /* (out) */
+    bool keeps_plain; /* weight.w stays after loading */
     int64_t out, in;
     int32_t n;
     we_linear part[3];
@@ -68,8 +69,11 @@ WEFT_NODISCARD weft_status we_model_describe(we_model *m, wk_ctx *ctx, const wef
                                              const weft_model_source *source, int32_t num_labels);
 void we_model_fini(we_model *m);
 
-/* Take memory for all weights. */
-WEFT_NODISCARD weft_status we_model_place(we_model *m, wk_arena *base);
+/* Take memory for all weights; `train`: also for the backward of those it visits. Plain copies that
+ * the backend replaces by its packed ones lie in `staging`, one upon the other: that arena holds
+ * them during we_model_load only, and what is placed in it meanwhile is overwritten. */
+WEFT_NODISCARD weft_status we_model_place(we_model *m, wk_arena *base, wk_arena *staging,
+                                          bool train);
 /* Read, check (shape, finite) and upload every weight; missing head layers are drawn from (seed). A
  * trained head's start goes into `flat` (lora.size floats), which the caller has prepared with
  * we_lora_init. */

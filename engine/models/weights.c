@@ -104,14 +104,21 @@ static weft_status load_norm(loader *ld, const char *pattern, int32_t layer, we_
     return load(ld, name, "bias", norm.bias);
 }
 
+/* Let the backend prepare the weight, after which a staged plain copy is gone. */
+static weft_status pack(loader *ld, we_group *g) {
+    wk_weight_pack_args a = {.weight = &g->weight};
+    WEFT_TRY(wk_weight_pack(ld->m->dev, &a));
+    if (!g->keeps_plain) g->weight.w = (wk_tensor){0};
+    return WEFT_OK;
+}
+
 static weft_status load_group(loader *ld, we_group *g) {
     for (int32_t i = 0; i < g->n; i++) {
         const we_linear *lin = &g->part[i];
         WEFT_TRY(load(ld, lin->module, "weight", wk_rows(g->weight.w, lin->col, lin->out)));
         WEFT_TRY(load(ld, lin->module, "bias", wk_rows(g->bias, lin->col, lin->out)));
     }
-    wk_weight_pack_args pack = {.weight = &g->weight};
-    return wk_weight_pack(ld->m->dev, &pack);
+    return pack(ld, g);
 }
 
 /* A head layer comes from the checkpoint, or is drawn as transformers draws it: normal weights,
@@ -142,8 +149,7 @@ static weft_status load_head(loader *ld, we_head_layer *layer, float *flat) {
     we_group *g = &layer->frozen;
     WEFT_TRY(wk_upload(m->dev, g->weight.w, weight));
     WEFT_TRY(wk_upload(m->dev, g->bias, bias));
-    wk_weight_pack_args pack = {.weight = &g->weight};
-    return wk_weight_pack(m->dev, &pack);
+    return pack(ld, g);
 }
 
 static weft_status load_all(loader *ld, float *flat) {
@@ -169,11 +175,10 @@ static weft_status load_all(loader *ld, float *flat) {
 weft_status we_model_load(we_model *m, const weft_model_source *source, uint64_t seed,
                           float *flat) {
     const we_hparams *hp = &m->hp;
-    int64_t rows = hp->vocab > hp->max_pos ? hp->vocab : hp->max_pos;
-    rows = rows > hp->ffn ? rows : hp->ffn;
-    rows = (rows > m->num_labels ? rows : m->num_labels) + 1;
-    int64_t wide = hp->ffn > hp->d ? hp->ffn : hp->d;
-    int64_t most = rows * hp->d > hp->d * wide ? rows * hp->d : hp->d * wide;
+    const int32_t rows[] = {hp->vocab, hp->max_pos, hp->type_vocab, hp->ffn, hp->d, m->num_labels};
+    int64_t most = 0; /* (rows, d) and a bias; the MLP's second weight is (d, ffn) */
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) most = rows[i] > most ? rows[i] : most;
+    most = (most + 1) * hp->d;
     loader ld = {.m = m, .source = source, .seed = seed};
     void *stage = NULL;
     WEFT_TRY(wk_host_alloc(m->ctx, &stage, (size_t)most, sizeof(float), "staging of a weight"));

@@ -38,8 +38,11 @@ static size_t weight_pack_bytes(wk_dev *dev, int64_t o, int64_t d, bool dx) {
     const int64_t n = dx ? d : o, k = dx ? o : d;
     if (!impl->dnnl) return impl->own->bytes(n, k);
     const void *plan;
-    if (cpu_dnnl_plan(dev, impl->dnnl, n, k, &plan) != WEFT_OK)
-        return 0; /* weight_pack reports it */
+    if (cpu_dnnl_plan(dev, impl->dnnl, n, k, &plan) != WEFT_OK) {
+        wk_log(dev->ctx, WK_LOG_WARN, "cpu", "%s; such weights run in plain loops, slowly",
+               dev->ctx->err.text);
+        return 0;
+    }
     return cpu_dnnl_bytes(plan);
 }
 
@@ -56,8 +59,7 @@ static weft_status pack(wk_dev *dev, wk_tensor w, wk_tensor packed, bool dx) {
 }
 
 static weft_status weight_pack(wk_dev *dev, const wk_weight_pack_args *a) {
-    wk_weight *w = a->weight;
-    w->impl = NULL;
+    const wk_weight *w = a->weight;
     if (wk_given(w->fwd)) WEFT_TRY(pack(dev, w->w, w->fwd, false));
     if (wk_given(w->dx)) WEFT_TRY(pack(dev, w->w, w->dx, true));
     return WEFT_OK;

@@ -7,8 +7,7 @@ size_t ref_weight_pack_bytes(wk_dev *dev, int64_t o, int64_t d, bool dx) {
 }
 
 weft_status ref_weight_pack(wk_dev *dev, const wk_weight_pack_args *a) {
-    (void)dev;
-    a->weight->impl = NULL;
+    (void)dev, (void)a;
     return WEFT_OK;
 }
 

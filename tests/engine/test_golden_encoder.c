@@ -61,7 +61,7 @@ static void open_bed(bed *b, const golden_case *c, const char *const *options, s
     check_ok(wk_arena_open(&b->run, b->dev, "run", 16 << 20), err);
     check_ok(wk_arena_open(&b->step, b->dev, "step", 64 << 20), err);
     we_pack_limits limits = {.tokens = 200, .rows = 20, .segments = SLOTS};
-    check_ok(we_model_place(&b->m, &b->base), err);
+    check_ok(we_model_place(&b->m, &b->base, &b->step, true), err);
     check_ok(we_batch_place(&b->batch, &b->step, limits), err);
     check_ok(we_acts_place(&b->acts, &b->m, &b->step, limits, true), err);
     check_ok(we_slots_init(&b->slots, &b->ctx, SLOTS, 10), err);

@@ -54,6 +54,7 @@ static void pack_weight(fx *f, wk_dev *on, wk_weight *w, wk_tensor plain) {
         *(dx ? &w->dx : &w->fwd) = t;
     }
     check_ok(wk_weight_pack(on, &(wk_weight_pack_args){.weight = w}), &ctx.err);
+    if (wk_given(w->fwd) && wk_given(w->dx)) w->w = (wk_tensor){0}; /* not read from here on */
 }
 
 static void linear_case(int64_t m, int64_t o, int64_t d, int64_t pad) {
