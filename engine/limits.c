@@ -1,6 +1,7 @@
 /* How large a pack may have to be, and whether the rows suit the model. */
 #include "engine/engine.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct lengths {
@@ -12,6 +13,12 @@ static weft_status check_rows(weft_engine *e, const weft_rows *rows, const char 
     const we_hparams *hp = &e->model.hp;
     int64_t usable = hp->max_pos - hp->pos_offset;
     if (rows->n_rows <= 0) return WEFT_FAIL(&e->ctx.err, WEFT_E_DATA, "there are no %s rows", name);
+    if (!rows->label == !rows->target)
+        return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG, "%s rows need either labels or targets", name);
+    if (rows->label ? rows->num_labels < 2 : rows->num_labels != 1)
+        return WEFT_FAIL(
+            &e->ctx.err, WEFT_E_DATA, "%s rows have %d labels; %s", name, rows->num_labels,
+            rows->label ? "classification needs two classes or more" : "regression has one output");
     for (int64_t i = 0; i < rows->n_rows; i++) {
         int64_t n = rows->offset[i + 1] - rows->offset[i];
         if (n < 1)
@@ -27,6 +34,9 @@ static weft_status check_rows(weft_engine *e, const weft_rows *rows, const char 
         if (rows->label && (rows->label[i] < 0 || rows->label[i] >= rows->num_labels))
             return WEFT_FAIL(&e->ctx.err, WEFT_E_DATA, "%s row %lld: label %d is outside [0, %d)",
                              name, (long long)i, rows->label[i], rows->num_labels);
+        if (rows->target && !isfinite(rows->target[i]))
+            return WEFT_FAIL(&e->ctx.err, WEFT_E_DATA, "%s row %lld: the target is %f", name,
+                             (long long)i, (double)rows->target[i]);
     }
     for (int64_t t = 0; t < rows->offset[rows->n_rows]; t++) {
         if (rows->token[t] < 0 || rows->token[t] >= hp->vocab)
