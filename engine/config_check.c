@@ -8,8 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* ---- presets: only what the user left open
- * ---------------------------------------------------------- */
+/* ---- presets: only what the user left open ---- */
 
 static bool is_adaptive(we_strategy_kind strategy) {
     return strategy == WE_STRATEGY_FEDADAGRAD || strategy == WE_STRATEGY_FEDADAM ||
@@ -57,8 +56,7 @@ static void fill_cohort(weft_config *c) {
     we_config_put_int(c, WE_OPTION_fl_clients_per_round, small ? c->fl_num_clients : usual);
 }
 
-/* ---- rules
- * ------------------------------------------------------------------------------------------ */
+/* ---- rules ---- */
 
 static weft_status check_cohort(const weft_config *c, weft_error *err) {
     if (clients_come_from_data(c) || c->fl_clients_per_round <= c->fl_num_clients) return WEFT_OK;
@@ -116,6 +114,16 @@ static weft_status check_server_tau(const weft_config *c, weft_error *err) {
         "server.tau=0 divides by zero where an update is 0: set it above 0, e.g. 1e-8");
 }
 
+static weft_status check_server_decay(const weft_config *c, weft_error *err) {
+    if (is_adaptive(c->fl_strategy) || c->server_weight_decay <= 0) return WEFT_OK;
+    char decay[WE_F64_TEXT];
+    we_format_f64(decay, c->server_weight_decay);
+    return WEFT_FAIL(err, WEFT_E_CONFIG,
+                     "server.weight_decay=%s is for fedadagrad, fedadam and fedyogi, but "
+                     "fl.strategy is %s: drop it or change the strategy",
+                     decay, weft_config_text(c, "fl.strategy"));
+}
+
 static weft_status check_trainable(const weft_config *c, weft_error *err) {
     if (c->lora_r > 0) {
         if (c->lora_alpha > 0) return WEFT_OK;
@@ -169,8 +177,9 @@ static weft_status check_labels(const weft_config *c, weft_error *err) {
 
 weft_status weft_config_finish(weft_config *config, weft_error *err) {
     static weft_status (*const rules[])(const weft_config *, weft_error *) = {
-        check_cohort,     check_local_length, check_micro_batch, check_momentum, check_prox,
-        check_server_tau, check_trainable,    check_natural,     check_columns,  check_labels};
+        check_cohort,  check_local_length, check_micro_batch,  check_momentum,
+        check_prox,    check_server_tau,   check_server_decay, check_trainable,
+        check_natural, check_columns,      check_labels};
     fill_server(config);
     fill_prox(config);
     fill_cohort(config);
