@@ -1,6 +1,7 @@
 #include "engine/client.h"
 
 #include "engine/engine.h"
+#include "engine/random.h"
 #include "kernels/rng.h"
 
 #include <math.h>
@@ -15,18 +16,12 @@ int64_t we_visit_steps(const weft_config *cfg, int64_t n_rows) {
     return cfg->client_local_epochs * ceil_div(n_rows, cfg->client_batch_size);
 }
 
-/* Fisher and Yates over the client's own stream: a pure function of (seed, round, client, epoch).
- */
+/* By the client's own stream: a pure function of (seed, round, client, epoch). */
 static void shuffle(const weft_config *cfg, we_visit *v, int64_t epoch, int64_t round) {
     wk_stream s = wk_stream_at(wk_rng_key(cfg->run_seed, WK_RNG_SHUFFLE, 0), (uint32_t)epoch,
                                (uint32_t)round, (uint32_t)v->client);
     memcpy(v->order, v->rows, (size_t)v->n_rows * sizeof *v->order);
-    for (int64_t i = v->n_rows - 1; i > 0; i--) {
-        uint32_t j = wk_stream_below(&s, (uint32_t)i + 1u);
-        int32_t t = v->order[i];
-        v->order[i] = v->order[j];
-        v->order[j] = t;
-    }
+    we_random_shuffle(&s, v->order, v->n_rows);
     v->epoch = epoch;
 }
 

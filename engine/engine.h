@@ -39,7 +39,6 @@ struct weft_engine {
     int32_t *cohort;             /* (cohort_size) ascending client ids */
     weft_client_report *reports; /* (cohort_size) */
     we_visit *visits;            /* (slots) */
-    float *logits;               /* (limits.rows, C) host copy */
     int64_t rounds_done;
     weft_wire wire_total;
 };
