@@ -1,7 +1,7 @@
 /* Micro-benchmark of the hot ops of a backend at MiniLM and BERT-base shapes.
  *
- *   bench_ops [--backend cpu|ref] [--threads N] [--gemm auto|own|dnnl] [--filter TEXT] [--json
- * FILE]
+ *   bench_ops [--backend cpu|ref] [--threads N] [--gemm auto|own|dnnl] [--filter TEXT]
+ *             [--json FILE]
  *
  * A line: median and best time, GFLOP/s, GB/s (each operand once), the floor max(FLOPs / peak,
  * bytes / bandwidth) with both rates measured here, and the share floor / median. Operands that

@@ -9,8 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- table --------------------------------------------------------------------------------------
- */
+/* ---- table ---- */
 
 /* Rows as declared; a section is a row without a key. */
 static const we_option_row declared[] = {
@@ -179,8 +178,7 @@ const weft_option *weft_option_find(const char *key, const char **nearest) {
     return row ? &row->option : NULL;
 }
 
-/* ---- a configuration
- * ------------------------------------------------------------------------------ */
+/* ---- a configuration ---- */
 
 weft_status weft_config_new(weft_config **out, weft_error *err) {
     wk_ctx ctx;
@@ -255,8 +253,7 @@ void we_config_put_bool(weft_config *config, int option, bool value) {
     value_text(config->text[option], config, row);
 }
 
-/* ---- reading by name
- * ------------------------------------------------------------------------------ */
+/* ---- reading by name ---- */
 
 bool weft_config_is_set(const weft_config *config, const char *key) {
     const we_option_row *row = row_find(key, NULL);

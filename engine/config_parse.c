@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- names
- * ----------------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 #define NAME_MAX_COMPARED 63 /* longer names are compared by their beginning */
 
@@ -73,8 +72,7 @@ size_t we_option_distance(const weft_option *option, const char *key) {
     return best;
 }
 
-/* ---- messages
- * -------------------------------------------------------------------------------------- */
+/* ---- messages ---- */
 
 #define SHOWN 80 /* bytes of a user's text in a message */
 
@@ -113,8 +111,7 @@ weft_status we_option_unknown(const char *key, const char *nearest, const char *
                      where ? where : "", where ? ": " : "", shown(short_key, key), nearest);
 }
 
-/* ---- values
- * ---------------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 static weft_status parse_int(const we_option_row *row, const char *value, const char *at,
                              int64_t *field, weft_error *err) {

@@ -11,8 +11,7 @@
 #define MAX_ITERATIONS 1000
 #define TOLERANCE      1e-6
 
-/* ---- the model
- * -------------------------------------------------------------------------------------- */
+/* ---- the model ---- */
 
 weft_status we_probe_init(we_probe_model *model, wk_ctx *ctx, int32_t outputs, int32_t d) {
     void *memory = NULL;
@@ -72,8 +71,7 @@ weft_status we_feature_scale(wk_ctx *ctx, const we_features *data, bool standard
     return WEFT_OK;
 }
 
-/* ---- the objective
- * ---------------------------------------------------------------------------------- */
+/* ---- the objective ---- */
 
 /* Parameters are `free` rows of d weights and an intercept, for the last `free` classes: all of
  * them, or class 1 of two. They act on scaled features (x - mean) * inverse, which are never
@@ -167,8 +165,7 @@ static double objective(void *ud, const double *scaled, double *gradient) {
     return loss * share + p->penalty * squares;
 }
 
-/* ---- the fit
- * ---------------------------------------------------------------------------------------- */
+/* ---- the fit ---- */
 
 /* The inverse of unscale. */
 static void load_start(const problem *p, const we_probe_model *model, double *scaled) {

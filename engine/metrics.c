@@ -11,8 +11,7 @@ int32_t we_argmax(const float *x, int32_t n) {
     return best;
 }
 
-/* ---- classification
- * --------------------------------------------------------------------------------- */
+/* ---- classification ---- */
 
 typedef struct class_count {
     int64_t hit, said, is; /* predicted rightly; predicted; labelled */
@@ -70,8 +69,7 @@ static weft_status score_classes(wk_ctx *ctx, const weft_rows *data, const int32
     return WEFT_OK;
 }
 
-/* ---- regression
- * ------------------------------------------------------------------------------------- */
+/* ---- regression ---- */
 
 static double correlation(const double *x, const double *y, int64_t n) {
     double mean_x = 0, mean_y = 0, xx = 0, yy = 0, xy = 0;

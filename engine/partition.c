@@ -47,8 +47,7 @@ static weft_status take(split *s, void *out, size_t count, size_t size) {
     return WEFT_OK;
 }
 
-/* ---- who owns a row
- * --------------------------------------------------------------------------------- */
+/* ---- who owns a row ---- */
 
 /* All rows in random order. */
 static void shuffle_rows(split *s) {
@@ -222,8 +221,7 @@ static weft_status split_natural(split *s) {
     return WEFT_OK;
 }
 
-/* ---- before and after
- * ------------------------------------------------------------------------------- */
+/* ---- before and after ---- */
 
 static weft_status check_rows(const weft_rows *rows, weft_error *err) {
     if (rows->n_rows < 1 || rows->n_rows > INT32_MAX)

@@ -25,9 +25,9 @@
 extern "C" {
 #endif
 
-/* ---- configuration
- * -------------------------------------------------------------------------------- Options are rows
- * of one table (engine/config.def), set and read by dotted name. */
+/* ---- configuration ---- */
+
+/* Options are rows of one table (engine/config.def), set and read by dotted name. */
 
 typedef struct weft_config weft_config;
 
@@ -75,17 +75,17 @@ int64_t weft_config_int(const weft_config *config, const char *key);
 double weft_config_real(const weft_config *config, const char *key);
 bool weft_config_bool(const weft_config *config, const char *key);
 
-/* ---- what goes in
- * ---------------------------------------------------------------------------------- */
+/* ---- what goes in ---- */
 
-typedef enum weft_dtype { /* numbers equal wk_dtype */
-                          WEFT_F32 = 0,
-                          WEFT_F64 = 1,
-                          WEFT_BF16 = 2,
-                          WEFT_F16 = 3,
-                          WEFT_I32 = 4,
-                          WEFT_U8 = 5,
-                          WEFT_I64 = 6,
+/* Numbers equal wk_dtype. */
+typedef enum weft_dtype {
+    WEFT_F32 = 0,
+    WEFT_F64 = 1,
+    WEFT_BF16 = 2,
+    WEFT_F16 = 3,
+    WEFT_I32 = 4,
+    WEFT_U8 = 5,
+    WEFT_I64 = 6,
 } weft_dtype;
 
 typedef struct weft_source_tensor {
@@ -177,8 +177,7 @@ typedef struct weft_hooks {
     bool (*tick)(void *ud, weft_phase phase, int64_t done, int64_t total);
 } weft_hooks;
 
-/* ---- engine
- * ------------------------------------------------------------------------------------------ */
+/* ---- engine ---- */
 
 typedef struct weft_engine weft_engine;
 
@@ -313,8 +312,7 @@ WEFT_NODISCARD weft_status weft_engine_adapter_read(weft_engine *engine, float *
 WEFT_NODISCARD weft_status weft_engine_adapter_write(weft_engine *engine, const float *flat,
                                                      weft_error *err);
 
-/* ---- plan
- * -------------------------------------------------------------------------------------------- */
+/* ---- plan ---- */
 
 #define WEFT_PLAN_ITEMS 24
 

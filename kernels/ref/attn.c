@@ -55,8 +55,10 @@ weft_status ref_attn_fwd(wk_dev *dev, const wk_attn_fwd_args *a) {
     return WEFT_OK;
 }
 
-/* ---- backward: p = exp(scale q k - lse);  ds = p (d_o v - d_o o);  dq = scale ds k, dk = scale ds
- * q, dv = p d_o ---- */
+/* ---- backward ---- */
+
+/* p = exp(scale q k - lse);  ds = p (d_o v - d_o o);
+ * dq = scale ds k,  dk = scale ds q,  dv = p d_o. */
 
 /* p and ds of query i, key j in head h. */
 static void score_gradient(const wk_attn_bwd_args *a, int64_t i, int64_t j, int64_t h, double *p,

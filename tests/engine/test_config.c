@@ -18,8 +18,7 @@ static void set(weft_config *c, const char *key, const char *value) {
     check_ok(weft_config_set(c, key, value, NULL, &err), &err);
 }
 
-/* ---- table
- * ------------------------------------------------------------------------------------------ */
+/* ---- table ---- */
 
 static void the_table_is_sound(void **state) {
     (void)state;
@@ -148,8 +147,7 @@ static void unknown_keys_name_the_nearest(void **state) {
     weft_config_free(c);
 }
 
-/* ---- setting
- * ---------------------------------------------------------------------------------------- */
+/* ---- setting ---- */
 
 static void values_are_kept(void **state) {
     (void)state;
@@ -234,8 +232,7 @@ static void bad_values_give_one_clear_line(void **state) {
     weft_config_free(c);
 }
 
-/* ---- presets
- * ---------------------------------------------------------------------------------------- */
+/* ---- presets ---- */
 
 static weft_config *finished(const char *const *pairs) {
     weft_config *c = fresh();
@@ -349,8 +346,7 @@ static void a_resolved_configuration_reads_back(void **state) {
     weft_config_free(second);
 }
 
-/* ---- rules
- * ------------------------------------------------------------------------------------------ */
+/* ---- rules ---- */
 
 static void rules_name_both_sides_and_the_fix(void **state) {
     (void)state;
