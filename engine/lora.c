@@ -1,5 +1,6 @@
 #include "engine/lora.h"
 
+#include "engine/config.h"
 #include "engine/models/model.h"
 #include "kernels/rng.h"
 
@@ -67,7 +68,7 @@ static void list_linears(we_model *m, char *out, size_t size) {
 
 static weft_status choose_saved(we_model *m, const weft_config *config) {
     wk_ctx *ctx = m->ctx;
-    const char *spec = weft_config_text(config, "lora.modules_to_save");
+    const char *spec = config->lora_modules_to_save;
     if (strcmp(spec, "none") == 0) return WEFT_OK;
     if (strcmp(spec, "default") == 0) spec = m->arch->default_saved;
     size_t n = 0;
@@ -86,7 +87,7 @@ static weft_status choose_saved(we_model *m, const weft_config *config) {
 
 static weft_status choose_targets(we_model *m, const weft_config *config) {
     wk_ctx *ctx = m->ctx;
-    const char *spec = weft_config_text(config, "lora.target_modules");
+    const char *spec = config->lora_target_modules;
     bool all = strcmp(spec, "all-linear") == 0;
     if (strcmp(spec, "default") == 0) spec = m->arch->default_targets;
     int32_t count = we_model_linear_count(m);
@@ -145,13 +146,12 @@ static void add_saved(we_model *m, we_head_layer *layer, const char *module, int
 
 weft_status we_lora_describe(we_model *m, const weft_config *config) {
     we_lora *lora = &m->lora;
-    lora->r = (int32_t)weft_config_int(config, "lora.r");
-    lora->alpha = weft_config_real(config, "lora.alpha");
-    lora->dropout = (float)weft_config_real(config, "lora.dropout");
+    lora->r = (int32_t)config->lora_r;
+    lora->alpha = config->lora_alpha;
+    lora->dropout = (float)config->lora_dropout;
     if (lora->r > 0) {
         double rank = (double)lora->r;
-        bool rs = weft_config_bool(config, "lora.use_rslora");
-        lora->scale = (float)(lora->alpha / (rs ? sqrt(rank) : rank));
+        lora->scale = (float)(lora->alpha / (config->lora_use_rslora ? sqrt(rank) : rank));
     }
     WEFT_TRY(choose_saved(m, config));
     if (lora->r > 0) WEFT_TRY(choose_targets(m, config));
