@@ -67,6 +67,8 @@ WEFT_NODISCARD weft_status we_score(weft_engine *e, const weft_rows *data, const
 /* Sizes from the rows: the largest micro-batch of any client, the longest and shortest row. */
 WEFT_NODISCARD weft_status we_plan_limits(weft_engine *e);
 
+/* The device that run.* asks for. */
+wk_dev_options we_engine_device(const weft_config *cfg);
 /* Take memory and lay everything out on e->dev; with a dry device only addresses are counted. */
 WEFT_NODISCARD weft_status we_engine_place(weft_engine *e);
 /* Everything of an open except opening the device and loading weights. */

@@ -33,6 +33,7 @@ static weft_status check_options(weft_engine *e, const weft_engine_options *o) {
                          "config, model and rows are needed to open an engine");
     if (o->train && !o->partition)
         return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG, "training rows need a partition");
+    if (o->train) WEFT_TRY(weft_partition_check(o->partition, o->train, &e->ctx.err));
     if (!o->hooks.alloc != !o->hooks.release)
         return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG,
                          "weft_hooks.alloc and release must be given together");
@@ -91,8 +92,13 @@ weft_status we_engine_describe(weft_engine *e, const weft_engine_options *o) {
     WEFT_TRY(we_model_describe(&e->model, &e->ctx, o->config, &o->model, labels));
     if (o->train) WEFT_TRY(take_host_arrays(e));
     WEFT_TRY(we_plan_limits(e));
-    bool regression = !(o->train ? o->train : o->test)->label;
-    return we_pack_init(&e->pack, &e->ctx, e->limits, regression);
+    return we_pack_init(&e->pack, &e->ctx, e->limits);
+}
+
+wk_dev_options we_engine_device(const weft_config *cfg) {
+    static const char *const backends[] = {
+        [WE_DEVICE_AUTO] = "cpu", [WE_DEVICE_CPU] = "cpu", [WE_DEVICE_REF] = "ref"};
+    return (wk_dev_options){.backend = backends[cfg->run_device], .threads = (int)cfg->run_threads};
 }
 
 static weft_status place_server(weft_engine *e) {
@@ -184,9 +190,7 @@ weft_status weft_engine_open(weft_engine **out, const weft_engine_options *optio
     }
     weft_engine *e = memory;
     WEFT_TRY_GOTO(st, we_engine_describe(e, options), out);
-    static const char *const backends[] = {"cpu", "cpu", "ref"}; /* auto, cpu, ref */
-    wk_dev_options device = {.backend = backends[e->cfg->run_device],
-                             .threads = (int)e->cfg->run_threads};
+    wk_dev_options device = we_engine_device(e->cfg);
     WEFT_TRY_GOTO(st, wk_dev_open(&e->dev, &e->ctx, &device), out);
     WEFT_TRY_GOTO(st, take_memory(e), out);
     WEFT_TRY_GOTO(st, load(e, &options->model), out);

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-weft_status we_pack_init(we_pack *p, wk_ctx *ctx, we_pack_limits limits, bool is_regression) {
-    *p = (we_pack){.ctx = ctx, .limits = limits, .is_regression = is_regression};
+weft_status we_pack_init(we_pack *p, wk_ctx *ctx, we_pack_limits limits) {
+    *p = (we_pack){.ctx = ctx, .limits = limits};
     size_t t = (size_t)limits.tokens, q = (size_t)limits.rows, s = (size_t)limits.segments;
     struct {
         void *array; /* address of the pointer */

@@ -37,7 +37,6 @@ typedef struct we_pack {
     int32_t n_segments, max_len;
     int32_t *tok, *pos, *type, *seq_off, *first, *label, *seg_token_off, *seg_row_off, *slot, *rng;
     float *target, *weight;
-    bool is_regression;
 } we_pack;
 
 /* How a model numbers positions (we_hparams). */
@@ -45,8 +44,7 @@ typedef struct we_positions {
     int32_t offset, pad_id;
 } we_positions;
 
-WEFT_NODISCARD weft_status we_pack_init(we_pack *p, wk_ctx *ctx, we_pack_limits limits,
-                                        bool is_regression);
+WEFT_NODISCARD weft_status we_pack_init(we_pack *p, wk_ctx *ctx, we_pack_limits limits);
 void we_pack_fini(we_pack *p);
 size_t we_pack_host_bytes(we_pack_limits limits);
 

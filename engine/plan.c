@@ -65,8 +65,7 @@ static void expect_round(weft_plan *plan, const weft_engine *e) {
 
 static weft_status dry_run(weft_plan *plan, weft_engine *e) {
     wk_dev *target = NULL;
-    wk_dev_options real = {.backend = e->cfg->run_device == WE_DEVICE_REF ? "ref" : "cpu",
-                           .threads = (int)e->cfg->run_threads};
+    wk_dev_options real = we_engine_device(e->cfg);
     wk_dev_options dry = {.backend = "dry", .threads = 1};
     weft_status st = wk_dev_open(&e->dev, &e->ctx, &dry);
     if (st == WEFT_OK) st = wk_dev_open(&target, &e->ctx, &real);

@@ -66,7 +66,7 @@ static void open_bed(bed *b, const golden_case *c, const char *const *options, s
     check_ok(we_acts_place(&b->acts, &b->m, &b->step, limits, true), err);
     check_ok(we_slots_init(&b->slots, &b->ctx, SLOTS, 10), err);
     check_ok(we_slots_place(&b->slots, b->config, &b->run, b->m.lora.size), err);
-    check_ok(we_pack_init(&b->pack, &b->ctx, limits, !b->rows.label), err);
+    check_ok(we_pack_init(&b->pack, &b->ctx, limits), err);
 
     float *flat = calloc((size_t)b->m.lora.size, sizeof *flat);
     check_ok(we_model_load(&b->m, &source, 0, flat), err);
