@@ -371,6 +371,9 @@ static void rules_name_both_sides_and_the_fix(void **state) {
          "strategy"},
         {{"server.tau", "0", "fl.strategy", "fedyogi"},
          "server.tau=0 divides by zero where an update is 0: set it above 0, e.g. 1e-8"},
+        {{"server.weight_decay", "0.1", "fl.strategy", "fedavgm"},
+         "server.weight_decay=0.1 is for fedadagrad, fedadam and fedyogi, but fl.strategy is "
+         "fedavgm: drop it or change the strategy"},
         {{"lora.alpha", "0"},
          "lora.alpha=0 switches the adapters off: raise it, or set lora.r=0 to train only "
          "lora.modules_to_save"},
