@@ -1,11 +1,12 @@
 /* labels: op */
 /* A client's numbers do not depend on who shares its call, on where its rows lie, on its slot, nor
  * on the number of threads: every op that clients share, all together and each client alone, bit
- * for bit. */
+ * for bit; nor on NaN in another's. */
 #include "kernels/dev.h"
 #include "kernels/rng.h"
 #include "tests/check.h"
 
+#include <math.h>
 #include <string.h>
 
 enum {
@@ -221,17 +222,18 @@ static void run_clients(wk_dev *dev, const inputs *all, outputs *out, int first,
     head_and_step(dev, &in, out, n, segs, step);
 }
 
-static void same_rows(const char *name, const float *pack, const float *alone, int c, int width) {
+static void same_rows(const char *name, const float *pack, const float *other, int c, int width) {
     size_t rows = (size_t)(client_begin[c + 1] - client_begin[c]);
-    check_same(name, pack + client_begin[c] * width, alone, rows * (size_t)width * 4);
+    check_same(name, pack + client_begin[c] * width, other, rows * (size_t)width * 4);
 }
 
-static void same_client(const outputs *pack, int pack_shift, const outputs *alone, int alone_shift,
+/* Client c of the whole pack, and of another call in which its rows begin at `at`. */
+static void same_client(const outputs *pack, const outputs *other, int other_shift, int32_t at,
                         int c) {
-    const int ps = slot_of(c, pack_shift), as = slot_of(c, alone_shift);
-#define ROWS(field, width) same_rows(#field, pack->field, alone->field, c, width)
+    const int ps = slot_of(c, 0), os = slot_of(c, other_shift);
+#define ROWS(field, width) same_rows(#field, pack->field, other->field + at * (width), c, width)
 #define SLOT(field, n)                                                                             \
-    check_same(#field, &pack->field[ps * (n)], &alone->field[as * (n)], (n) * sizeof *pack->field)
+    check_same(#field, &pack->field[ps * (n)], &other->field[os * (n)], (n) * sizeof *pack->field)
     ROWS(y, O), ROWS(dx, D), ROWS(s, R), ROWS(up, O), ROWS(ds, R), ROWS(dropped, D);
     ROWS(norm, D), ROWS(mean, 1), ROWS(rstd, 1), ROWS(dnorm, D), ROWS(act, O), ROWS(dact, O);
     ROWS(o, D), ROWS(lse, HEADS), ROWS(dq, D), ROWS(dk, D), ROWS(dv, D);
@@ -239,6 +241,15 @@ static void same_client(const outputs *pack, int pack_shift, const outputs *alon
     SLOT(grad, P), SLOT(w, P), SLOT(m, P), SLOT(v, P), SLOT(loss_sum, 1), SLOT(sqnorm, 1);
 #undef ROWS
 #undef SLOT
+}
+
+static void poison(inputs *in, int c) {
+    const int32_t begin = client_begin[c], n = client_begin[c + 1] - begin;
+    float *const fields[] = {in->x + begin * D, in->dy + begin * O, in->dz + begin * D,
+                             in->w + c * P, in->loss_weight + begin};
+    const int32_t sizes[] = {n * D, n * O, n * D, P, n};
+    for (int f = 0; f < 5; f++)
+        for (int32_t i = 0; i < sizes[f]; i++) fields[f][i] = NAN;
 }
 
 static void clients_are_independent_on(const char *backend) {
@@ -260,8 +271,14 @@ static void clients_are_independent_on(const char *backend) {
     check_same("two threads", &other, &pack, sizeof pack);
     for (int c = 0; c < 3; c++) {
         run_clients(two, &in, &other, c, c + 1, c);
-        same_client(&pack, 0, &other, c, c);
+        same_client(&pack, &other, c, 0, c);
     }
+    /* A client that is nothing but NaN stays alone with it. */
+    poison(&in, 1);
+    run_clients(two, &in, &other, 0, 3, 0);
+    assert_true(isnan(other.y[client_begin[1] * O]) && isnan(other.o[client_begin[1] * D]));
+    assert_true(isnan(other.sqnorm[slot_of(1, 0)]));
+    for (int c = 0; c < 3; c += 2) same_client(&pack, &other, 0, client_begin[c], c);
     wk_dev_close(one), wk_dev_close(two);
 }
 
