@@ -72,13 +72,13 @@ static weft_status check_depth(const char *text, size_t bytes, const char *where
     return WEFT_OK;
 }
 
-weft_status wh_json_parse(json_t **out, const char *text, size_t bytes, const char *where,
-                          weft_error *err) {
+static weft_status parse(json_t **out, const char *text, size_t bytes, const char *where,
+                         size_t flags, weft_error *err) {
     WEFT_TRY(check_depth(text, bytes, where, err));
     json_error_t e;
-    json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &e);
+    json_t *root = json_loadb(text, bytes, flags, &e);
     if (!root && json_error_code(&e) == json_error_numeric_overflow)
-        root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &e);
+        root = json_loadb(text, bytes, flags | JSON_DECODE_INT_AS_REAL, &e);
     if (!root && json_error_code(&e) == json_error_out_of_memory)
         return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while reading %s", where);
     if (!root)
@@ -88,13 +88,28 @@ weft_status wh_json_parse(json_t **out, const char *text, size_t bytes, const ch
     return WEFT_OK;
 }
 
-weft_status wh_json_load(json_t **out, const char *path, size_t max_bytes, weft_error *err) {
+weft_status wh_json_parse(json_t **out, const char *text, size_t bytes, const char *where,
+                          weft_error *err) {
+    return parse(out, text, bytes, where, JSON_REJECT_DUPLICATES, err);
+}
+
+static weft_status load(json_t **out, const char *path, size_t max_bytes, size_t flags,
+                        weft_error *err) {
     char *text = NULL;
     size_t bytes = 0;
     WEFT_TRY(wh_file_read(&text, &bytes, path, max_bytes, err));
-    weft_status st = wh_json_parse(out, text, bytes, path, err);
+    weft_status st = parse(out, text, bytes, path, flags, err);
     free(text);
     return st;
+}
+
+weft_status wh_json_load(json_t **out, const char *path, size_t max_bytes, weft_error *err) {
+    return load(out, path, max_bytes, JSON_REJECT_DUPLICATES, err);
+}
+
+weft_status wh_json_load_lenient(json_t **out, const char *path, size_t max_bytes,
+                                 weft_error *err) {
+    return load(out, path, max_bytes, JSON_ALLOW_NUL, err);
 }
 
 /* ---- typed getters ---- */

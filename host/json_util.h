@@ -21,6 +21,11 @@ WEFT_NODISCARD weft_status wh_json_parse(json_t **out, const char *text, size_t 
 WEFT_NODISCARD weft_status wh_json_load(json_t **out, const char *path, size_t max_bytes,
                                         weft_error *err);
 
+/* The same for tokenizer files, as HF reads them: of a repeated key the last value counts, and
+ * strings may hold NUL. */
+WEFT_NODISCARD weft_status wh_json_load_lenient(json_t **out, const char *path, size_t max_bytes,
+                                                weft_error *err);
+
 /* Reads a whole file, at most max_bytes. *text is *own*ed (free), NUL-terminated, bytes without the
  * NUL. WEFT_E_DATA: missing, unreadable, not a regular file, larger. */
 WEFT_NODISCARD weft_status wh_file_read(char **text, size_t *bytes, const char *path,

@@ -3,35 +3,15 @@
 
 #include "host/json_util.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* ---- JSON helpers
  * --------------------------------------------------------------------------------- */
 
 weft_status wh_tok_json_file(json_t **out, const char *path, weft_error *err) {
-    FILE *file = fopen(path, "rb");
-    if (!file) return WEFT_FAIL(err, WEFT_E_DATA, "%s: %s", path, strerror(errno));
-    struct stat info;
-    if (fstat(fileno(file), &info) != 0 || !S_ISREG(info.st_mode) ||
-        (uint64_t)info.st_size > WH_TOKENIZER_FILE_MAX) {
-        (void)fclose(file);
-        return WEFT_FAIL(err, WEFT_E_DATA, "%s: not a regular file of at most %zu bytes", path,
-                         WH_TOKENIZER_FILE_MAX);
-    }
-    json_error_t why;
-    *out = json_loadf(file, JSON_ALLOW_NUL, &why);
-    /* Lengths without a limit stand there as integers beyond 64 bits (model_max_length 1e30). */
-    if (!*out && json_error_code(&why) == json_error_numeric_overflow &&
-        fseek(file, 0, SEEK_SET) == 0)
-        *out = json_loadf(file, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &why);
-    (void)fclose(file);
-    if (!*out)
-        return WEFT_FAIL(err, WEFT_E_DATA, "%s:%d:%d: not valid JSON: %s", path, why.line,
-                         why.column, why.text);
+    WEFT_TRY(wh_json_load_lenient(out, path, WH_TOKENIZER_FILE_MAX, err));
     if (json_is_object(*out)) return WEFT_OK;
     json_decref(*out);
     *out = NULL;
