@@ -1,3 +1,4 @@
+#define _XOPEN_SOURCE 700 /* realpath */
 #include "host/atomic_file.h"
 
 #include "host/text.h"
@@ -98,6 +99,20 @@ static char *folder_of(const char *path) {
     return strndup(path, (size_t)(slash - path));
 }
 
+/* Where the bytes go: the file that a symbolic link leads to, so that the link stays. A rename
+ * would replace a device or a pipe, such as /dev/stdout, by a plain file: refused. *out is *own*ed.
+ */
+static weft_status resolve_target(char **out, const char *path, weft_error *err) {
+    struct stat info;
+    bool is_there = stat(path, &info) == 0;
+    if (is_there && !S_ISREG(info.st_mode))
+        return WEFT_FAIL(err, WEFT_E_OUTPUT, "cannot write %s: it is %s, give the name of a file",
+                         path, S_ISDIR(info.st_mode) ? "a folder" : "not a regular file");
+    *out = is_there && lstat(path, &info) == 0 && S_ISLNK(info.st_mode) ? realpath(path, NULL)
+                                                                        : strdup(path);
+    return *out ? WEFT_OK : WEFT_FAIL(err, WEFT_E_MEM, "out of memory while opening %s", path);
+}
+
 static void atomic_free(wh_atomic_file *file) {
     free(file->path);
     free(file->temp);
@@ -106,15 +121,17 @@ static void atomic_free(wh_atomic_file *file) {
 
 weft_status wh_atomic_open(wh_atomic_file **out, const char *path, weft_error *err) {
     wh_atomic_file *file = calloc(1, sizeof *file);
-    if (!file || !(file->path = strdup(path))) {
+    if (!file) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while opening %s", path);
+    weft_status st = resolve_target(&file->path, path, err);
+    if (st != WEFT_OK) {
         free(file);
-        return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while opening %s", path);
+        return st;
     }
     file->fd = -1;
     /* The process id keeps processes apart; the counter steps over leftovers of a killed one. */
     for (unsigned i = 0; i < 100 && file->fd < 0; i++) {
         wh_text temp = {0};
-        wh_text_addf(&temp, "%s.tmp-%ld-%u", path, (long)getpid(), i);
+        wh_text_addf(&temp, "%s.tmp-%ld-%u", file->path, (long)getpid(), i);
         free(file->temp);
         file->temp = wh_text_take(&temp);
         if (!file->temp) {
@@ -125,7 +142,7 @@ weft_status wh_atomic_open(wh_atomic_file **out, const char *path, weft_error *e
         if (file->fd < 0 && errno != EEXIST) break;
     }
     if (file->fd < 0) {
-        weft_status st = cannot("create", path, err);
+        st = cannot("create", path, err);
         atomic_free(file);
         return st;
     }

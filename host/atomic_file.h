@@ -2,7 +2,8 @@
  *
  * Atomic: bytes go to a temporary file in the same folder, which is synced and renamed over the
  * target; then the folder is synced. Whatever fails, the target keeps its old content and the
- * temporary is removed. Growing: lines are collected and written together; a write that fails
+ * temporary is removed. A symbolic link stays and its file is replaced; folders, devices and pipes
+ * are refused. Growing: lines are collected and written together; a write that fails
  * half-way is cut back, so that the file still ends in a whole line.
  *
  * Every failure is WEFT_E_OUTPUT and names the path and the system's reason. A file-size limit

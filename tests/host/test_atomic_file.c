@@ -53,6 +53,24 @@ static void test_every_operation_fails_in_turn(void **state) {
     }
 }
 
+/* The rename at the end must not put a plain file where a device, a pipe or a link was. */
+static void test_only_plain_files_are_replaced(void **state) {
+    (void)state;
+    struct stat info;
+    assert_int_equal(mkfifo(temp_path("pipe"), 0666), 0);
+    check_fails(wh_file_write(temp_path("pipe"), "x", 1, &err), WEFT_E_OUTPUT, &err,
+                "not a regular file");
+    assert_int_equal(lstat(temp_path("pipe"), &info), 0);
+    assert_true(S_ISFIFO(info.st_mode));
+    temp_text(temp_path("real"), "old");
+    assert_int_equal(symlink("real", temp_path("link")), 0);
+    check_ok(wh_file_write(temp_path("link"), "new", 3, &err), &err);
+    assert_int_equal(lstat(temp_path("link"), &info), 0);
+    assert_true(S_ISLNK(info.st_mode));
+    assert_file(temp_path("real"), "new");
+    assert_int_equal(temp_count(temp_folder), 3);
+}
+
 static void test_places_that_cannot_be_written(void **state) {
     (void)state;
     temp_text(temp_path("file"), "x");
@@ -63,7 +81,8 @@ static void test_places_that_cannot_be_written(void **state) {
     assert_int_equal(wh_file_write("/proc/weft-test", "x", 1, &err), WEFT_E_OUTPUT);
     assert_non_null(strstr(err.text, "/proc/weft-test"));
     assert_int_equal(mkdir(temp_path("dir"), 0777), 0);
-    check_fails(wh_file_write(temp_path("dir"), "x", 1, &err), WEFT_E_OUTPUT, &err, "rename");
+    check_fails(wh_file_write(temp_path("dir"), "x", 1, &err), WEFT_E_OUTPUT, &err,
+                "it is a folder");
     assert_int_equal(temp_count(temp_folder), 2);
     assert_int_equal(mkdir(temp_path("closed"), 0555), 0);
     if (geteuid() != 0)
@@ -173,6 +192,7 @@ int main(void) {
         TEST(test_write_and_replace),
         TEST(test_mode_follows_umask),
         TEST(test_every_operation_fails_in_turn),
+        TEST(test_only_plain_files_are_replaced),
         TEST(test_places_that_cannot_be_written),
         TEST(test_file_size_limit),
         TEST(test_append),
