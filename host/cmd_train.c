@@ -33,6 +33,7 @@ static weft_status run(const wh_cli *cli, weft_error *err) {
     wh_job job;
     WEFT_TRY(wh_job_open(&job, cli->n_words ? cli->word[0] : NULL, cli,
                          WH_JOB_WEIGHTS | WH_JOB_TRAIN | WH_JOB_TEST, err));
+    wh_interrupt_install();
     wh_train_run run_state;
     weft_error local = {0};
     weft_status st = wh_train_run_open(&run_state, &job, cli, &local);

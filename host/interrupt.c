@@ -5,8 +5,12 @@
 
 static volatile sig_atomic_t caught;
 
+static const int SIGNALS[] = {SIGINT, SIGTERM};
+enum { N_SIGNALS = (int)(sizeof SIGNALS / sizeof SIGNALS[0]) };
+
 static void on_signal(int number) {
     caught = number;
+    for (int i = 0; i < N_SIGNALS; i++) (void)signal(SIGNALS[i], SIG_DFL); /* for the second one */
 }
 
 void wh_interrupt_install(void) {
@@ -14,11 +18,8 @@ void wh_interrupt_install(void) {
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
     (void)sigemptyset(&action.sa_mask);
-    /* SA_RESETHAND: the second signal has its default effect. SA_RESTART: no short reads or writes.
-     */
-    action.sa_flags = (int)SA_RESETHAND | SA_RESTART;
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
+    action.sa_flags = SA_RESTART; /* no short reads or writes */
+    for (int i = 0; i < N_SIGNALS; i++) (void)sigaction(SIGNALS[i], &action, NULL);
 }
 
 int wh_interrupt_signal(void) {

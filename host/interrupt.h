@@ -1,5 +1,6 @@
-/* Ctrl-C and SIGTERM: the first one asks the run to stop at the next tick, so that what is complete
- * can be written; a second one ends the program at once. */
+/* Ctrl-C and SIGTERM while a run goes on: the first one asks it to stop at the next tick, so that
+ * what is complete can be written; a second one ends the program at once. Before that, and in the
+ * commands that do not tick, they end the program as they end any other. */
 #ifndef WEFT_HOST_INTERRUPT_H
 #define WEFT_HOST_INTERRUPT_H
 

@@ -36,7 +36,6 @@ static weft_status run(int argc, char *const *argv, weft_error *err) {
     case WH_CLI_RUN:
         break;
     }
-    wh_interrupt_install();
     return cli.verb->run(&cli, err);
 }
 

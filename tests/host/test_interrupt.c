@@ -1,0 +1,28 @@
+/* labels: unit */
+#include "host/interrupt.h"
+
+#include "tests/check.h"
+
+#include <signal.h>
+
+static bool is_default(int number) {
+    struct sigaction action;
+    assert_int_equal(sigaction(number, NULL, &action), 0);
+    return action.sa_handler == SIG_DFL;
+}
+
+/* The first signal is only noted; whichever comes second ends the program. */
+static void first_is_noted_second_kills(void **state) {
+    (void)state;
+    assert_int_equal(wh_interrupt_signal(), 0);
+    wh_interrupt_install();
+    assert_false(is_default(SIGINT) || is_default(SIGTERM));
+    assert_int_equal(raise(SIGTERM), 0);
+    assert_int_equal(wh_interrupt_signal(), SIGTERM);
+    assert_true(is_default(SIGINT) && is_default(SIGTERM));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(first_is_noted_second_kills)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
