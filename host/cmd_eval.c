@@ -1,5 +1,6 @@
 /* weft eval: metrics of an adapter on the rows of a job. */
 #include "host/atomic_file.h"
+#include "host/interrupt.h"
 #include "host/job.h"
 #include "host/json_util.h"
 #include "host/output.h"
@@ -8,6 +9,7 @@
 #include "host/verbs.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,13 +30,6 @@ static bool holds(const char *folder, const char *file) {
     bool found = path && stat(path, &info) == 0;
     free(path);
     return found;
-}
-
-static char *copy(const char *text) {
-    size_t n = strlen(text) + 1;
-    char *out = malloc(n);
-    if (out) memcpy(out, text, n);
-    return out;
 }
 
 static weft_status find_paths(eval_paths *out, const wh_cli *cli, weft_error *err) {
@@ -61,8 +56,10 @@ static weft_status find_paths(eval_paths *out, const wh_cli *cli, weft_error *er
     } else if (!adapter) {
         return WEFT_FAIL(err, WEFT_E_CONFIG, "%s: which adapter? add --adapter PATH", first);
     }
-    out->config = run && !second ? wh_path_join(run, "config.resolved.yaml") : copy(config);
-    out->adapter = run && !adapter ? wh_path_join(run, "adapter") : adapter ? copy(adapter) : NULL;
+    out->config = run && !second ? wh_path_join(run, "config.resolved.yaml") : strdup(config);
+    out->adapter = run && !adapter ? wh_path_join(run, "adapter")
+                   : adapter       ? strdup(adapter)
+                                   : NULL;
     if (!out->config || !out->adapter) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory");
     if (!holds(out->adapter, "adapter_config.json")) {
         return WEFT_FAIL(err, WEFT_E_DATA, "%s: no adapter there (adapter_config.json is missing)",
@@ -92,16 +89,18 @@ static void write_row(void *ud, int64_t row, const float *logits, int32_t n) {
     predictions *p = ud;
     if (p->status != WEFT_OK) return;
     wh_text line = {0};
+    char number[WH_NUMBER_TEXT];
     wh_text_addf(&line, "{\"row\": %" PRId64 ", ", row);
     if (p->rows->label) {
         wh_text_addf(&line, "\"label\": %d, \"prediction\": %d, ", p->rows->label[row],
                      largest(logits, n));
     } else {
-        wh_text_addf(&line, "\"label\": %.9g, ", (double)p->rows->target[row]);
+        wh_text_addf(&line, "\"label\": %s, ", wh_float_text(number, p->rows->target[row]));
     }
     wh_text_addf(&line, "\"logits\": [");
     for (int32_t i = 0; i < n; i++) {
-        wh_text_addf(&line, "%s%.9g", i > 0 ? ", " : "", (double)logits[i]);
+        wh_text_add(&line, i > 0 ? ", " : "");
+        wh_text_add(&line, isfinite(logits[i]) ? wh_float_text(number, logits[i]) : "null");
     }
     wh_text_addf(&line, "]}\n");
     p->status = wh_text_check(&line, "predictions", &p->err);
@@ -162,6 +161,7 @@ static weft_status run(const wh_cli *cli, weft_error *err) {
     unsigned rows = cli->split == WEFT_SPLIT_TRAIN ? WH_JOB_TRAIN : WH_JOB_TEST;
     WEFT_TRY_GOTO(st, wh_job_open(&job, paths.config, cli, WH_JOB_WEIGHTS | rows, err), out);
     opened = true;
+    wh_interrupt_install();
     if (cli->split == WEFT_SPLIT_TEST && !job.has_test) {
         st = WEFT_FAIL(err, WEFT_E_CONFIG, "data.test is not set; --split train uses data.train");
         goto out;

@@ -159,9 +159,7 @@ void wh_job_close(wh_job *job) {
     wh_model_folder_close(job->model);
     weft_config_free(job->config);
     wh_log_fini(&job->log);
-    wh_log log = job->log;
     memset(job, 0, sizeof *job);
-    job->log = log;
 }
 
 /* ---- for the engine ---- */

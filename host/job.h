@@ -31,7 +31,7 @@ typedef struct wh_job {
 } wh_job;
 
 /* Read the configuration from `path` (NULL: none) and cli, then open what `needs` asks for. On
- * failure everything is closed again, except that log and progress stay usable. */
+ * failure everything is closed again. */
 WEFT_NODISCARD weft_status wh_job_open(wh_job *job, const char *path, const wh_cli *cli,
                                        unsigned needs, weft_error *err);
 void wh_job_close(wh_job *job);
