@@ -28,6 +28,12 @@ static json_t *integer(uint64_t value) {
     return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
 }
 
+/* JSON integers end at 2^63 - 1 here; a larger seed is written as text, never as another number. */
+static json_t *seed(uint64_t value) {
+    if (value <= INT64_MAX) return json_integer((json_int_t)value);
+    return json_sprintf("%" PRIu64, value);
+}
+
 json_t *wh_summary_json(const wh_summary *s) {
     json_t *o = with(json_object(), "name", json_string(s->name));
     o = with(o, "folder", json_string(s->folder));
@@ -37,7 +43,7 @@ json_t *wh_summary_json(const wh_summary *s) {
     o = with(o, "backend", json_string(s->backend));
     o = with(o, "strategy", json_string(s->strategy));
     o = with(o, "partition", json_string(s->partition));
-    o = with(o, "seed", json_integer(s->seed));
+    o = with(o, "seed", seed(s->seed));
     o = with(o, "num_clients", json_integer(s->num_clients));
     o = with(o, "clients_per_round", json_integer(s->clients_per_round));
     o = with(o, "num_rounds", json_integer(s->rounds_planned));

@@ -11,7 +11,7 @@ typedef struct wh_summary {
     const char *name, *folder;
     const char *model, *architecture, *backend, *strategy;
     const char *partition; /* kind, for people */
-    int64_t seed;
+    uint64_t seed;
     int32_t num_clients, clients_per_round;
     int64_t rounds_planned, rounds_done;
     int64_t train_rows, test_rows;

@@ -22,9 +22,7 @@ static weft_status choose_name(wh_train_run *run, weft_error *err) {
     const weft_config *c = run->job->config;
     const char *given = weft_config_text(c, "run.name");
     if (given[0]) {
-        size_t n = strlen(given) + 1;
-        run->name = malloc(n);
-        if (run->name) memcpy(run->name, given, n);
+        run->name = strdup(given);
     } else {
         char dataset[64];
         wh_job_dataset_name(dataset, sizeof dataset, run->job);
@@ -79,7 +77,7 @@ static void fill_summary(wh_train_run *run) {
     s->backend = run->info.backend;
     s->strategy = weft_config_text(job->config, "fl.strategy");
     s->partition = weft_config_text(job->config, "partition.kind");
-    s->seed = weft_config_int(job->config, "run.seed");
+    s->seed = (uint64_t)weft_config_int(job->config, "run.seed");
     s->num_clients = wh_job_clients(job);
     s->clients_per_round = (int32_t)weft_config_int(job->config, "fl.clients_per_round");
     s->rounds_planned = weft_config_int(job->config, "fl.num_rounds");
@@ -299,7 +297,7 @@ static weft_status export_adapter(wh_train_run *run, weft_error *err) {
     }
     (void)snprintf(card, sizeof card,
                    "Trained by federated LoRA with Weft %s: %s, %" PRId64
-                   " rounds, %d of %d clients a round, seed %" PRId64 "%s.\n",
+                   " rounds, %d of %d clients a round, seed %" PRIu64 "%s.\n",
                    WEFT_VERSION, s->strategy, s->rounds_done, s->clients_per_round, s->num_clients,
                    s->seed, metric);
     char *path = wh_run_folder_file(run->folder, "adapter");

@@ -1,0 +1,98 @@
+/* labels: unit */
+#include "host/report.h"
+
+#include "tests/check.h"
+
+#include <math.h>
+#include <string.h>
+
+static wh_summary example(void) {
+    return (wh_summary){.name = "first",
+                        .folder = "runs/first",
+                        .model = "m",
+                        .architecture = "bert",
+                        .backend = "cpu",
+                        .strategy = "fedavg",
+                        .partition = "iid",
+                        .seed = 7,
+                        .num_clients = 20,
+                        .clients_per_round = 10,
+                        .rounds_planned = 3,
+                        .rounds_done = 3,
+                        .base_parameters = 900,
+                        .adapter_numel = 100,
+                        .tokens = 4000,
+                        .wire = {.up = 12000, .down = 24000},
+                        .has_metrics = true,
+                        .metrics = {.n = 50, .accuracy = 0.75, .loss = 0.5},
+                        .metrics_round = 3,
+                        .seconds_train = 2.0,
+                        .seconds_total = 3.0};
+}
+
+static char *text_of(const wh_summary *s) {
+    wh_text text = {0};
+    wh_summary_text(&text, s);
+    return wh_text_take(&text);
+}
+
+static void table_for_people(void **state) {
+    (void)state;
+    wh_summary s = example();
+    char *text = text_of(&s);
+    assert_non_null(strstr(text, "federated LoRA    0.7500"));
+    assert_non_null(strstr(text, "sent up     12,000 bytes (12.0 kB)"));
+    assert_non_null(strstr(text, "sent down   24,000 bytes (24.0 kB)"));
+    assert_non_null(strstr(text, "2.00 s training, 2.00 k tok/s"));
+    assert_null(strstr(text, "probe"));
+    assert_null(strstr(text, " \n")); /* no blanks at line ends */
+    free(text);
+}
+
+/* A federated run that loses to the probe says so. */
+static void verdict_against_the_probe(void **state) {
+    (void)state;
+    wh_summary s = example();
+    s.has_baselines = true;
+    s.baselines.majority.accuracy = 0.5;
+    s.baselines.probe.accuracy = 0.8;
+    char *text = text_of(&s);
+    assert_non_null(strstr(text, "federated LoRA is 0.0500 BELOW the linear probe in accuracy"));
+    free(text);
+    s.baselines.probe.accuracy = 0.5;
+    text = text_of(&s);
+    assert_non_null(strstr(text, "federated LoRA is 0.2500 above the linear probe in accuracy"));
+    free(text);
+}
+
+static void json_keeps_every_seed(void **state) {
+    (void)state;
+    wh_summary s = example();
+    json_t *o = wh_summary_json(&s);
+    assert_int_equal(json_integer_value(json_object_get(o, "seed")), 7);
+    assert_int_equal(json_integer_value(json_object_get(o, "bytes_up")), 12000);
+    json_decref(o);
+    s.seed = UINT64_MAX;
+    o = wh_summary_json(&s);
+    assert_string_equal(json_string_value(json_object_get(o, "seed")), "18446744073709551615");
+    json_decref(o);
+}
+
+static void json_has_null_for_nan(void **state) {
+    (void)state;
+    wh_summary s = example();
+    s.metrics.loss = (double)NAN;
+    json_t *o = wh_summary_json(&s);
+    assert_true(json_is_null(json_object_get(json_object_get(o, "federated"), "loss")));
+    json_decref(o);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(table_for_people),
+        cmocka_unit_test(verdict_against_the_probe),
+        cmocka_unit_test(json_keeps_every_seed),
+        cmocka_unit_test(json_has_null_for_nan),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
