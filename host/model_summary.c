@@ -64,6 +64,10 @@ weft_status wh_model_summary_build(wh_model_summary **out, wh_model_folder *fold
             return st;
         }
         if (!tensor.data) continue;
+        /* Integers are buffers, such as BERT's position_ids: nothing was ever trained there. */
+        bool is_real = tensor.dtype == WEFT_F32 || tensor.dtype == WEFT_F64 ||
+                       tensor.dtype == WEFT_BF16 || tensor.dtype == WEFT_F16;
+        if (!is_real) continue;
         int64_t numel = 1;
         for (int32_t d = 0; d < tensor.ndim; d++) numel *= tensor.dim[d];
         s->n_tensors++;

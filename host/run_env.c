@@ -7,6 +7,12 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#ifdef __clang__
+#    define COMPILER __VERSION__ /* names itself */
+#else
+#    define COMPILER "gcc " __VERSION__
+#endif
+
 /* Value of the first "key : value" line of /proc/cpuinfo; "" where there is none. */
 static void cpu_model(char *out, size_t size) {
     static const char key[] = "model name";
@@ -59,7 +65,7 @@ json_t *wh_environment(const weft_engine_info *info) {
     char cpu[256];
     cpu_model(cpu, sizeof cpu);
     bool ok = env && set_text(env, "weft_version", WEFT_VERSION);
-    ok = ok && set_text(env, "compiler", __VERSION__);
+    ok = ok && set_text(env, "compiler", COMPILER);
     if (ok && uname(&name) == 0)
         ok = set_text(env, "host", name.nodename) && set_text(env, "system", name.sysname) &&
              set_text(env, "kernel", name.release) && set_text(env, "machine", name.machine);
