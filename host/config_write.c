@@ -171,10 +171,12 @@ void wh_config_markdown(wh_text *b) {
 
 weft_status wh_config_list(wh_text *b, const char *prefix, weft_error *err) {
     const char *section = "";
-    size_t width = 0, n = strlen(prefix), count = 0;
+    size_t width = 0, preset_width = 0, n = strlen(prefix), count = 0;
     for (size_t i = 0; i < weft_option_count(); i++) {
-        size_t length = strlen(weft_option_at(i)->key);
+        const weft_option *option = weft_option_at(i);
+        size_t length = strlen(option->key), preset_length = strlen(option->preset);
         if (length > width) width = length;
+        if (preset_length > preset_width) preset_width = preset_length;
     }
     for (size_t i = 0; i < weft_option_count(); i++) {
         const weft_option *option = weft_option_at(i);
@@ -185,7 +187,7 @@ weft_status wh_config_list(wh_text *b, const char *prefix, weft_error *err) {
         }
         char range[256];
         range_text(range, sizeof range, option);
-        wh_text_addf(b, "  %-*s  %-10s %s", (int)width, option->key,
+        wh_text_addf(b, "  %-*s  %-*s  %s", (int)width, option->key, (int)preset_width,
                      option->preset[0] ? option->preset : "-", option->help);
         if (option->kind == WEFT_OPTION_ENUM) wh_text_addf(b, " (%s)", range);
         wh_text_addf(b, "\n");

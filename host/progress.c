@@ -72,8 +72,14 @@ static int make_fields(field *f, const wh_progress_state *s) {
     }
     if (isfinite(s->seconds_left)) {
         f[n].rank = 3;
-        (void)snprintf(f[n++].text, MAX_FIELD, "%s left",
-                       wh_units_seconds(a, sizeof a, s->seconds_left));
+        /* An estimate: tenths of a second would only flicker. */
+        double seconds = floor(s->seconds_left + 0.5);
+        if (seconds < 60.0) {
+            (void)snprintf(f[n++].text, MAX_FIELD, "%.0f s left", seconds);
+        } else {
+            (void)snprintf(f[n++].text, MAX_FIELD, "%s left",
+                           wh_units_seconds(a, sizeof a, seconds));
+        }
     }
     return n;
 }

@@ -62,7 +62,10 @@ void wh_text_table_add(wh_text *to, const wh_text_table *t, const char *indent) 
         int c = i % t->n_columns, pad = width[c] - width_of(t->cell[i]);
         bool last = c == t->n_columns - 1 || i == t->n_cells - 1;
         bool right = t->align[c] == 'r';
-        wh_text_addf(to, "%s%*s%s%*s%s", c == 0 ? indent : "  ", right ? pad : 0, "", t->cell[i],
-                     right || last ? 0 : pad, "", last ? "\n" : "");
+        wh_text_addf(to, "%s%*s%s%*s", c == 0 ? indent : "  ", right ? pad : 0, "", t->cell[i],
+                     right || last ? 0 : pad, "");
+        if (!last) continue;
+        while (to->len > 0 && to->data[to->len - 1] == ' ') to->len--; /* of empty last cells */
+        wh_text_add(to, "\n");
     }
 }

@@ -52,6 +52,18 @@ static void narrow(void **state) {
     assert_string_equal(tiny, "");
 }
 
+static void seconds_left_are_whole(void **state) {
+    (void)state;
+    char out[256];
+    wh_progress_state s = {.label = "x", .loss = (double)NAN, .metric = (double)NAN};
+    s.seconds_left = 4.74;
+    wh_progress_format(out, sizeof out, &s, 80);
+    assert_string_equal(out, "x  5 s left");
+    s.seconds_left = 59.9;
+    wh_progress_format(out, sizeof out, &s, 80);
+    assert_string_equal(out, "x  1:00 left");
+}
+
 static void unknown_values_stay_out(void **state) {
     (void)state;
     char out[256];
@@ -79,6 +91,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_line),
         cmocka_unit_test(narrow),
+        cmocka_unit_test(seconds_left_are_whole),
         cmocka_unit_test(unknown_values_stay_out),
         cmocka_unit_test(time_left),
     };
