@@ -1,5 +1,7 @@
 #include "host/cli.h"
 
+#include "host/names.h"
+
 #include <string.h>
 
 typedef struct flag_row {
@@ -25,32 +27,7 @@ static const flag_row FLAGS[] = {
     {WH_FLAG_NO_PROGRESS, "--no-progress", 0, NULL, "no live progress line"},
     {0, "--help", 'h', NULL, "this text"},
 };
-enum { N_FLAGS = (int)(sizeof FLAGS / sizeof FLAGS[0]) };
-
-int wh_cli_distance(const char *a, const char *b) {
-    enum { MAX = 63 };
-    int d[MAX + 1][MAX + 1]; /* of the first i letters of a and the first j of b */
-    int n_a = (int)strnlen(a, MAX), n_b = (int)strnlen(b, MAX);
-    for (int i = 0; i <= n_a; i++) d[i][0] = i;
-    for (int j = 0; j <= n_b; j++) d[0][j] = j;
-    for (int i = 1; i <= n_a; i++) {
-        for (int j = 1; j <= n_b; j++) {
-            int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-            if (d[i - 1][j] + 1 < best) best = d[i - 1][j] + 1;
-            if (d[i][j - 1] + 1 < best) best = d[i][j - 1] + 1;
-            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-            if (swapped && d[i - 2][j - 2] + 1 < best) best = d[i - 2][j - 2] + 1;
-            d[i][j] = best;
-        }
-    }
-    return d[n_a][n_b];
-}
-
-/* Close enough to be a typing error: at most a third of the word, and never more than 3. */
-static bool is_typo(const char *word, int distance) {
-    int length = (int)strnlen(word, 63), bound = length / 3 > 3 ? 3 : length / 3;
-    return distance <= (bound < 1 ? 1 : bound);
-}
+enum { N_FLAGS = (int)(sizeof FLAGS / sizeof FLAGS[0]), MAX_LISTED = 32 };
 
 static bool flag_allowed(const flag_row *row, const wh_verb *verb) {
     return row->bit == 0 || (verb && (verb->flags & row->bit));
@@ -65,13 +42,11 @@ static const wh_verb *verb_find(const wh_verb *const *verbs, size_t n, const cha
 
 static weft_status fail_verb(const wh_verb *const *verbs, size_t n, const char *name,
                              weft_error *err) {
-    const char *nearest = NULL;
-    int best = 1 << 20;
-    for (size_t i = 0; i < n; i++) {
-        int d = wh_cli_distance(name, verbs[i]->name);
-        if (d < best) best = d, nearest = verbs[i]->name;
-    }
-    if (nearest && is_typo(name, best)) {
+    const char *list[MAX_LISTED];
+    size_t listed = 0;
+    for (; listed < n && listed < MAX_LISTED; listed++) list[listed] = verbs[listed]->name;
+    const char *nearest = wh_nearest(name, list, listed);
+    if (nearest) {
         return WEFT_FAIL(err, WEFT_E_CONFIG,
                          "unknown command '%.80s'; did you mean '%s'? (weft help)", name, nearest);
     }
@@ -86,19 +61,19 @@ static weft_status fail_flag(const wh_verb *verb, const char *word, size_t lengt
     memcpy(name, word, length);
     name[length] = '\0';
     const char *verb_name = verb ? verb->name : "help";
-    const flag_row *nearest = NULL;
-    int best = 1 << 20;
+    const char *list[N_FLAGS];
+    size_t listed = 0;
     for (int i = 0; i < N_FLAGS; i++) {
         if (strcmp(FLAGS[i].name, name) == 0) {
             return WEFT_FAIL(err, WEFT_E_CONFIG, "'%s' has no flag %s (weft %s -h)", verb_name,
                              name, verb_name);
         }
-        int d = wh_cli_distance(name, FLAGS[i].name);
-        if (flag_allowed(&FLAGS[i], verb) && d < best) best = d, nearest = &FLAGS[i];
+        if (flag_allowed(&FLAGS[i], verb)) list[listed++] = FLAGS[i].name;
     }
-    if (nearest && is_typo(name, best)) {
+    const char *nearest = wh_nearest(name, list, listed);
+    if (nearest) {
         return WEFT_FAIL(err, WEFT_E_CONFIG, "unknown flag %s; did you mean %s? (weft %s -h)", name,
-                         nearest->name, verb_name);
+                         nearest, verb_name);
     }
     return WEFT_FAIL(err, WEFT_E_CONFIG, "unknown flag %s (weft %s -h)", name, verb_name);
 }

@@ -78,8 +78,4 @@ WEFT_NODISCARD weft_status wh_cli_parse(wh_cli *out, const wh_verb *const *verbs
 void wh_cli_print_overview(FILE *to, const wh_verb *const *verbs, size_t n_verbs);
 void wh_cli_print_verb(FILE *to, const wh_verb *verb);
 
-/* Edits between two short words (cut at 63 bytes): change, insert, delete or swap neighbours
- * (optimal string alignment). */
-int wh_cli_distance(const char *a, const char *b);
-
 #endif

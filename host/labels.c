@@ -179,7 +179,7 @@ static weft_status from_integers(wh_labels **out, const int64_t *value, int32_t 
     WEFT_TRY(new_labels(&labels, classes, err));
     labels->by_number = true;
     for (int32_t id = 0; id < classes; id++) {
-        char text[WH_DOUBLE_TEXT];
+        char text[WH_NUMBER_TEXT];
         labels->value[id] = num_classes > 0 ? id : value[id];
         int length = snprintf(text, sizeof text, "%" PRId64, labels->value[id]);
         weft_status st = set_name(labels, id, text, (size_t)length, err);

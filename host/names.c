@@ -71,25 +71,28 @@ int32_t wh_names_find(const wh_names *names, const char *name) {
 
 enum { NEAR_MAX = 63 };
 
-/* Levenshtein distance, ASCII letters compared without case. */
+static char lower(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+/* Edits between two words: change, insert, delete or swap neighbours (optimal string alignment);
+ * ASCII letters compared without case. */
 static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb) {
-    size_t row[NEAR_MAX + 1];
-    for (size_t j = 0; j <= nb; j++) row[j] = j;
+    size_t d[NEAR_MAX + 1][NEAR_MAX + 1]; /* of the first i letters of a and the first j of b */
+    for (size_t i = 0; i <= na; i++) d[i][0] = i;
+    for (size_t j = 0; j <= nb; j++) d[0][j] = j;
     for (size_t i = 1; i <= na; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
         for (size_t j = 1; j <= nb; j++) {
-            char x = a[i - 1], y = b[j - 1];
-            if (x >= 'A' && x <= 'Z') x = (char)(x + ('a' - 'A'));
-            if (y >= 'A' && y <= 'Z') y = (char)(y + ('a' - 'A'));
-            size_t best = diagonal + (x != y);
-            if (row[j] + 1 < best) best = row[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = best;
+            char x = lower(a[i - 1]), y = lower(b[j - 1]);
+            size_t best = d[i - 1][j - 1] + (x != y);
+            if (d[i - 1][j] + 1 < best) best = d[i - 1][j] + 1;
+            if (d[i][j - 1] + 1 < best) best = d[i][j - 1] + 1;
+            bool swapped = i > 1 && j > 1 && x == lower(b[j - 2]) && lower(a[i - 2]) == y;
+            if (swapped && d[i - 2][j - 2] + 1 < best) best = d[i - 2][j - 2] + 1;
+            d[i][j] = best;
         }
     }
-    return row[nb];
+    return d[na][nb];
 }
 
 const char *wh_nearest(const char *name, const char *const *list, size_t n) {

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static bool is_digit(char c) {
     return c >= '0' && c <= '9';
@@ -16,8 +17,8 @@ wh_number wh_parse_int64(const char *text, int64_t *out) {
     if (!is_digit(*text)) return WH_NUMBER_MALFORMED;
     int64_t value = 0;
     bool fits = true;
-    for (; is_digit(*text);
-         text++) { /* downwards for negative numbers: -2^63 has no positive twin */
+    for (; is_digit(*text); text++) {
+        /* downwards for negative numbers: -2^63 has no positive twin */
         int64_t digit = negative ? '0' - *text : *text - '0';
         fits = fits && !__builtin_mul_overflow(value, (int64_t)10, &value) &&
                !__builtin_add_overflow(value, digit, &value);
@@ -46,8 +47,7 @@ static bool is_decimal(const char *text) {
 }
 
 /* strtod and printf follow the locale of the thread; this puts the C locale there and gives the old
- * one back. newlocale of "C" allocates nothing in glibc; without it the thread's own locale stays.
- */
+ * one back. newlocale of "C" allocates nothing in glibc; without it the thread's locale stays. */
 typedef struct c_locale {
     locale_t c, old;
 } c_locale;
@@ -76,12 +76,42 @@ wh_number wh_parse_double(const char *text, double *out) {
     return WH_NUMBER_OK;
 }
 
-const char *wh_format_double(char out[WH_DOUBLE_TEXT], double value) {
+const char *wh_format_double(char out[WH_NUMBER_TEXT], double value) {
     c_locale l = c_locale_enter();
     for (int digits = 15; digits <= 17; digits++) {
-        (void)snprintf(out, WH_DOUBLE_TEXT, "%.*g", digits, value);
-        if (!(strtod(out, NULL) < value) && !(strtod(out, NULL) > value)) break;
+        (void)snprintf(out, WH_NUMBER_TEXT, "%.*g", digits, value);
+        double back = strtod(out, NULL);
+        if (memcmp(&back, &value, sizeof back) == 0) break;
     }
     c_locale_leave(l);
     return out;
+}
+
+static const char *non_finite(char out[WH_NUMBER_TEXT], double value) {
+    (void)snprintf(out, WH_NUMBER_TEXT, "%s", isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+    return out;
+}
+
+/* ".0" at the end when no point or exponent shows that this is a real. */
+static const char *as_real(char out[WH_NUMBER_TEXT]) {
+    if (!strpbrk(out, ".e")) memcpy(out + strlen(out), ".0", 3);
+    return out;
+}
+
+const char *wh_real_text(char out[WH_NUMBER_TEXT], double value) {
+    if (!isfinite(value)) return non_finite(out, value);
+    (void)wh_format_double(out, value);
+    return as_real(out);
+}
+
+const char *wh_float_text(char out[WH_NUMBER_TEXT], float value) {
+    if (!isfinite(value)) return non_finite(out, (double)value);
+    c_locale l = c_locale_enter();
+    for (int digits = 6; digits <= 9; digits++) {
+        (void)snprintf(out, WH_NUMBER_TEXT, "%.*g", digits, (double)value);
+        float back = strtof(out, NULL);
+        if (memcmp(&back, &value, sizeof back) == 0) break;
+    }
+    c_locale_leave(l);
+    return as_real(out);
 }

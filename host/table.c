@@ -56,9 +56,9 @@ weft_status wh_table_add(wh_table *table, int64_t line, const wh_field field[WH_
                                     role_name[role], table->column[role]);
     }
     void *store = table->bytes, *rows = table->row;
-    bool fits = wh_reserve(&store, &table->bytes_room, table->bytes_used + bytes, 1);
+    bool fits = wh_grow(&store, &table->bytes_room, table->bytes_used + bytes, 1);
     table->bytes = store;
-    fits = fits && wh_reserve(&rows, &table->row_room, (size_t)table->n_rows + 1, sizeof(wh_row));
+    fits = fits && wh_grow(&rows, &table->row_room, (size_t)table->n_rows + 1, sizeof(wh_row));
     table->row = rows;
     if (!fits)
         return WEFT_FAIL(err, WEFT_E_MEM, "%s:%lld: out of memory after %lld rows and %zu bytes",

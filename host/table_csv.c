@@ -17,14 +17,14 @@ typedef struct record {
 
 static bool add_byte_room(record *r, size_t more) {
     void *bytes = r->bytes;
-    bool fits = wh_reserve(&bytes, &r->room, r->used + more, 1);
+    bool fits = wh_grow(&bytes, &r->room, r->used + more, 1);
     r->bytes = bytes;
     return fits;
 }
 
 static bool end_field(record *r) {
     void *end = r->end;
-    bool fits = wh_reserve(&end, &r->end_room, r->n_fields + 1, sizeof *r->end);
+    bool fits = wh_grow(&end, &r->end_room, r->n_fields + 1, sizeof *r->end);
     r->end = end;
     if (!fits || !add_byte_room(r, 1)) return false;
     r->end[r->n_fields++] = r->used;

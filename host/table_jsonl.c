@@ -31,20 +31,20 @@ static const char *type_name(const json_t *value) {
 /* The value of a column as text; numbers and booleans are written into `number`. NULL: what is
  * wanted instead. */
 static const char *take_value(wh_field *out, const json_t *value, wh_role role,
-                              char number[WH_DOUBLE_TEXT]) {
+                              char number[WH_NUMBER_TEXT]) {
     if (json_is_string(value)) {
         *out = (wh_field){json_string_value(value), json_string_length(value)};
         return NULL;
     }
     if (role != WH_ROLE_LABEL && role != WH_ROLE_CLIENT) return "a string";
     if (json_is_integer(value))
-        (void)snprintf(number, WH_DOUBLE_TEXT, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        (void)snprintf(number, WH_NUMBER_TEXT, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else if (role == WH_ROLE_CLIENT)
         return "a string or an integer";
     else if (json_is_real(value))
         (void)wh_format_double(number, json_real_value(value));
     else if (json_is_boolean(value))
-        (void)snprintf(number, WH_DOUBLE_TEXT, "%s", json_is_true(value) ? "true" : "false");
+        (void)snprintf(number, WH_NUMBER_TEXT, "%s", json_is_true(value) ? "true" : "false");
     else
         return "a string, a number or a boolean";
     *out = (wh_field){number, strlen(number)};
@@ -67,7 +67,7 @@ static weft_status add_object(wh_table *table, int64_t line, json_t *object, wef
     if (!json_is_object(object))
         return wh_table_bad_row(table, line, err, "%s, expected a JSON object", type_name(object));
     wh_field field[WH_ROLES] = {{NULL, 0}};
-    char number[WH_ROLES][WH_DOUBLE_TEXT];
+    char number[WH_ROLES][WH_NUMBER_TEXT];
     for (int role = 0; role < WH_ROLES; role++) {
         const char *column = table->column[role];
         if (!column) continue;

@@ -6,21 +6,6 @@
 
 enum { BLOCK = 256 << 10 };
 
-bool wh_reserve(void **data, size_t *room, size_t need, size_t size) {
-    if (need <= *room) return true;
-    size_t more = *room ? *room : 64;
-    while (more < need) {
-        if (more > SIZE_MAX / 2) return false;
-        more *= 2;
-    }
-    if (more > SIZE_MAX / size) return false;
-    void *grown = realloc(*data, more * size);
-    if (!grown) return false;
-    *data = grown;
-    *room = more;
-    return true;
-}
-
 weft_status wh_lines_open(wh_lines *lines, const char *path, weft_error *err) {
     *lines = (wh_lines){.path = path};
     lines->file = fopen(path, "rb");
@@ -42,7 +27,7 @@ static weft_status fill(wh_lines *lines, weft_error *err) {
     lines->start = 0;
     lines->end = unread;
     void *block = lines->block;
-    if (!wh_reserve(&block, &lines->room, unread + BLOCK, 1))
+    if (!wh_grow(&block, &lines->room, unread + BLOCK, 1))
         return WEFT_FAIL(err, WEFT_E_MEM, "%s: out of memory for a line of %zu bytes", lines->path,
                          unread);
     lines->block = block;

@@ -2,6 +2,7 @@
 #ifndef WH_TABLE_PARTS_H
 #define WH_TABLE_PARTS_H
 
+#include "host/grow.h"
 #include "host/table.h"
 
 #include <stdio.h>
@@ -55,9 +56,6 @@ void wh_lines_close(wh_lines *lines);
  * NULL at the end. The byte order mark at the start is dropped. */
 WEFT_NODISCARD weft_status wh_lines_next(wh_lines *lines, const char **line, size_t *length,
                                          weft_error *err);
-
-/* Makes room for `need` items in all, doubling. False: out of memory. */
-bool wh_reserve(void **data, size_t *room, size_t need, size_t size);
 
 bool wh_table_full(const wh_table *table);
 /* Appends a row; field[role] counts where column[role] is set. */

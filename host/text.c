@@ -1,7 +1,5 @@
 #include "host/text.h"
 
-#include <locale.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,49 +72,6 @@ char *wh_text_take(wh_text *text) {
     if (!data) free(text->data);
     *text = (wh_text){0};
     return data;
-}
-
-/* printf wrote the number in the locale of the process: its decimal point may be another, even a
- * longer, string. Put '.' there, and ".0" at the end when no point or exponent shows that this is a
- * real. */
-static const char *normalise(char out[WH_NUMBER_TEXT]) {
-    const char *point = localeconv()->decimal_point;
-    size_t width = strlen(point);
-    char *at = width ? strstr(out, point) : NULL;
-    if (at) {
-        *at = '.';
-        memmove(at + 1, at + width, strlen(at + width) + 1);
-    }
-    if (!strpbrk(out, ".e")) {
-        size_t n = strlen(out);
-        memcpy(out + n, ".0", 3);
-    }
-    return out;
-}
-
-static const char *non_finite(char out[WH_NUMBER_TEXT], double value) {
-    (void)snprintf(out, WH_NUMBER_TEXT, "%s", isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
-    return out;
-}
-
-const char *wh_real_text(char out[WH_NUMBER_TEXT], double value) {
-    if (!isfinite(value)) return non_finite(out, value);
-    for (int digits = 15; digits <= 17; digits++) {
-        (void)snprintf(out, WH_NUMBER_TEXT, "%.*g", digits, value);
-        double back = strtod(out, NULL);
-        if (memcmp(&back, &value, sizeof back) == 0) break;
-    }
-    return normalise(out);
-}
-
-const char *wh_float_text(char out[WH_NUMBER_TEXT], float value) {
-    if (!isfinite(value)) return non_finite(out, (double)value);
-    for (int digits = 6; digits <= 9; digits++) {
-        (void)snprintf(out, WH_NUMBER_TEXT, "%.*g", digits, (double)value);
-        float back = strtof(out, NULL);
-        if (memcmp(&back, &value, sizeof back) == 0) break;
-    }
-    return normalise(out);
 }
 
 char *wh_path_join(const char *folder, const char *file) {

@@ -1,11 +1,12 @@
-/* A growing text buffer, and numbers as text that do not depend on the locale.
+/* A growing text buffer.
  *
- * The buffer keeps quiet about lack of memory: once an append has failed every later one does
+ * It keeps quiet about lack of memory: once an append has failed every later one does
  * nothing, and wh_text_check reports it. So building a page of text needs one check, not thirty. */
 #ifndef WH_TEXT_H
 #define WH_TEXT_H
 
 #include "engine/weft.h"
+#include "host/number.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,15 +28,6 @@ void wh_text_add_real(wh_text *text, double value); /* as wh_real_text */
 WEFT_NODISCARD weft_status wh_text_check(const wh_text *text, const char *what, weft_error *err);
 /* Hand the characters over: *own*ed by the caller (free), never NULL unless an append failed. */
 char *wh_text_take(wh_text *text);
-
-enum { WH_NUMBER_TEXT = 32 }; /* bytes that hold any number below */
-
-/* The shortest of %.15g, %.16g, %.17g (floats: %.6g … %.9g) that reads back as the same bits,
- * always with
- * '.' as decimal point and with ".0" when it would look like an integer. "nan", "inf", "-inf".
- * A function of the bits only, so files can be compared byte for byte. Returns out. */
-const char *wh_real_text(char out[WH_NUMBER_TEXT], double value);
-const char *wh_float_text(char out[WH_NUMBER_TEXT], float value);
 
 /* Joins folder and file with one '/'. *Own*ed by the caller (free); NULL when memory is out. */
 char *wh_path_join(const char *folder, const char *file);

@@ -3,19 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool wh_grow(void **data, size_t *cap, size_t want, size_t size) {
-    if (want <= *cap) return true;
-    size_t next = *cap + *cap / 2;
-    if (next < want) next = want;
-    if (next < 64) next = 64;
-    if (next > SIZE_MAX / size) return false;
-    void *grown = realloc(*data, next * size);
-    if (!grown) return false;
-    *data = grown;
-    *cap = next;
-    return true;
-}
-
 weft_status wh_bytes_room(wh_bytes *text, size_t extra, weft_error *err) {
     if (extra <= text->cap - text->len) return WEFT_OK;
     if (extra > WH_TEXT_LIMIT || text->len + extra > WH_TEXT_LIMIT)

@@ -3,6 +3,7 @@
 #define WH_UTF8_H
 
 #include "engine/weft.h"
+#include "host/grow.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,10 +24,6 @@ WEFT_NODISCARD weft_status wh_bytes_room(wh_bytes *text, size_t extra, weft_erro
 WEFT_NODISCARD weft_status wh_bytes_add(wh_bytes *text, const char *bytes, size_t len,
                                         weft_error *err);
 void wh_bytes_free(wh_bytes *text);
-
-/* Room for `want` elements of `size` bytes in *data, growing by half. Returns false without memory.
- */
-WEFT_NODISCARD bool wh_grow(void **data, size_t *cap, size_t want, size_t size);
 
 /* Appends valid UTF-8: each invalid part of `bytes` becomes one U+FFFD, where a part is the longest
  * prefix of a valid sequence or else one byte (Unicode 15, 3.9 "maximal subparts"; what Python's

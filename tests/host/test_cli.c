@@ -164,23 +164,11 @@ static void help_texts(void **state) {
     free(text);
 }
 
-static void distance(void **state) {
-    (void)state;
-    assert_int_equal(wh_cli_distance("kitten", "sitting"), 3); /* the textbook pair */
-    assert_int_equal(wh_cli_distance("tarin", "train"), 1);
-    assert_int_equal(wh_cli_distance("", "abc"), 3);
-    assert_int_equal(wh_cli_distance("abc", "abc"), 0);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(words_and_flags),
-        cmocka_unit_test(values_may_hold_anything),
-        cmocka_unit_test(help_and_version),
-        cmocka_unit_test(usage_errors),
-        cmocka_unit_test(many_sets_are_bounded),
-        cmocka_unit_test(help_texts),
-        cmocka_unit_test(distance),
+        cmocka_unit_test(words_and_flags),       cmocka_unit_test(values_may_hold_anything),
+        cmocka_unit_test(help_and_version),      cmocka_unit_test(usage_errors),
+        cmocka_unit_test(many_sets_are_bounded), cmocka_unit_test(help_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

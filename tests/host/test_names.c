@@ -36,6 +36,9 @@ static void nearest(void **state) {
     assert_string_equal(wh_nearest("label", list, 4), "Label");
     assert_string_equal(wh_nearest("sentence", list, 4), "sentence1");
     assert_string_equal(wh_nearest("sentense2", list, 4), "sentence2");
+    static const char *const verbs[] = {"brains", "train"};
+    assert_string_equal(wh_nearest("tarin", verbs, 2), "train");            /* a swap is one edit */
+    assert_null(wh_nearest("sitting", (const char *const[]){"kitten"}, 1)); /* 3 of 7 letters */
     assert_null(wh_nearest("score", list, 4));
     assert_null(wh_nearest("", list, 4));
     assert_null(wh_nearest("x", list, 0));

@@ -65,7 +65,7 @@ static void doubles_here(void) {
             memcmp(&value, &cases[i].value, sizeof value) != 0)
             fail_msg("\"%s\" gives %.17g", cases[i].text, value);
     }
-    char text[WH_DOUBLE_TEXT];
+    char text[WH_NUMBER_TEXT];
     assert_string_equal(wh_format_double(text, 1.0), "1");
     assert_string_equal(wh_format_double(text, 0.1), "0.1");
     assert_string_equal(wh_format_double(text, -2.5e-10), "-2.5e-10");
