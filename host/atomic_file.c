@@ -100,7 +100,7 @@ static char *folder_of(const char *path) {
 }
 
 /* Where the bytes go: the file that a symbolic link leads to, so that the link stays. A rename
- * would replace a device or a pipe, such as /dev/stdout, by a plain file: refused. *out is *own*ed.
+ * would put a plain file where a device or a pipe is, such as /dev/null: refused. *out is *own*ed.
  */
 static weft_status resolve_target(char **out, const char *path, weft_error *err) {
     struct stat info;
@@ -240,8 +240,7 @@ weft_status wh_append_flush(wh_append_file *file, weft_error *err) {
     if (!file->pending.len) return WEFT_OK;
     if (sys_write(file->fd, file->pending.data, file->pending.len) != 0) {
         weft_status st = cannot("append to", file->path, err);
-        /* Drop the part of a line that got through. Nothing more can be done when that fails too.
-         */
+        /* Drop the part of a line that got through. When that fails too, nothing is left to do. */
         if (ftruncate(file->fd, (off_t)file->offset) != 0) return st;
         return st;
     }

@@ -128,8 +128,7 @@ static weft_status add_bytes(const wh_model *model, wh_scratch *s, size_t *n, co
 }
 
 /* The word's characters as symbols. An unknown character waits until the next known one, so that it
- * can fuse with its neighbours; bytes that stand in for a character do not end the wait (as in HF).
- */
+ * can fuse with its neighbours; bytes that stand for a character do not end the wait (as in HF). */
 static weft_status add_symbols(const wh_model *model, wh_scratch *s, const char *word, size_t len,
                                size_t *n, weft_error *err) {
     bool waiting = false;

@@ -1,11 +1,9 @@
-/* The pre-tokenizer ByteLevel: GPT-2's split into words, and bytes written as printable characters.
- */
+/* The pre-tokenizer ByteLevel: GPT-2's split into words, bytes written as printable characters. */
 #include "host/tokenizer_parts.h"
 
 #include <string.h>
 
-/* GPT-2's table: printable Latin-1 stands for itself, the other bytes for U+0100 and on, in order.
- */
+/* GPT-2's table: printable Latin-1 stands for itself, other bytes for U+0100 and on, in order. */
 static uint32_t byte_char(uint8_t b) {
     if ((b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xac) || b >= 0xae) return b;
     if (b <= ' ') return 0x100u + b;

@@ -78,8 +78,7 @@ static weft_status fail_flag(const wh_verb *verb, const char *word, size_t lengt
     return WEFT_FAIL(err, WEFT_E_CONFIG, "unknown flag %s (weft %s -h)", name, verb_name);
 }
 
-/* Length of the key when the word has the form key=value, else 0. A path such as a/b=c is no key.
- */
+/* Length of the key when the word has the form key=value, else 0. A path like a/b=c is no key. */
 static size_t assignment(const char *word) {
     size_t n = 0;
     for (; word[n] && word[n] != '='; n++) {

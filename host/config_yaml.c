@@ -36,8 +36,7 @@ bool wh_config_is_list(const char *key) {
     WEFT_FAIL((err), WEFT_E_CONFIG, "%s:%zu:%zu: " format, (r)->name, (mark).line + 1,             \
               (mark).column + 1, __VA_ARGS__)
 
-/* Next event; libyaml's own complaints (tabs, indentation, quotes, encoding) with line and column.
- */
+/* Next event; libyaml's own complaints (tabs, indentation, quotes, encoding) with their place. */
 static weft_status next(reader *r, yaml_event_t *event, weft_error *err) {
     if (yaml_parser_parse(&r->parser, event)) return WEFT_OK;
     const yaml_parser_t *p = &r->parser;

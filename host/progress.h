@@ -23,8 +23,7 @@ typedef struct wh_progress_state {
 /* At most `width` characters (ASCII), no newline. */
 void wh_progress_format(char *out, size_t n, const wh_progress_state *state, int width);
 
-/* Smoothed time to the end: `seconds` spent on `done` of `total` parts; NaN before the first part.
- */
+/* Time to the end at the mean pace: `seconds` for `done` of `total` parts; NaN before the first. */
 double wh_progress_left(double seconds, double done, double total);
 
 typedef struct wh_progress {

@@ -50,6 +50,35 @@ static double metric_value(const weft_metrics *m, const metric_column *column) {
     return value;
 }
 
+/* ---- a round as columns, likewise ---- */
+
+typedef struct round_column {
+    const char *name;
+    bool is_real;
+    int64_t whole;
+    double real;
+} round_column;
+
+enum { N_ROUND = 12 };
+
+static void round_columns(round_column c[N_ROUND], const weft_round_report *r) {
+    const round_column columns[N_ROUND] = {
+        {.name = "round", .whole = r->round},
+        {.name = "loss", .is_real = true, .real = r->loss},
+        {.name = "lr", .is_real = true, .real = r->learning_rate},
+        {.name = "clients", .whole = r->n_clients},
+        {.name = "skipped", .whole = r->n_skipped},
+        {.name = "examples", .whole = r->examples},
+        {.name = "tokens", .whole = r->tokens},
+        {.name = "steps", .whole = r->steps},
+        {.name = "wire_down_bytes", .whole = (int64_t)r->wire.down},
+        {.name = "wire_up_bytes", .whole = (int64_t)r->wire.up},
+        {.name = "wire_down_total_bytes", .whole = (int64_t)r->wire_total.down},
+        {.name = "wire_up_total_bytes", .whole = (int64_t)r->wire_total.up},
+    };
+    memcpy(c, columns, sizeof columns);
+}
+
 /* ---- composing a line ---- */
 
 static void key(wh_text *t, const char *name) {
@@ -109,8 +138,9 @@ static weft_status put(wh_run_log *log, int which, weft_error *err) {
 /* ---- opening and closing ---- */
 
 static weft_status write_headers(wh_run_log *log, weft_error *err) {
-    wh_text_add(&log->line, "round,loss,lr,clients,skipped,examples,tokens,steps,wire_down_bytes,"
-                            "wire_up_bytes,wire_down_total_bytes,wire_up_total_bytes");
+    round_column c[N_ROUND];
+    round_columns(c, &(weft_round_report){0});
+    for (int i = 0; i < N_ROUND; i++) wh_text_addf(&log->line, "%s%s", i ? "," : "", c[i].name);
     eval_header(&log->line, &log->options);
     WEFT_TRY(put(log, ROUNDS, err));
     wh_text_add(&log->line,
@@ -167,18 +197,15 @@ static weft_status put_metrics(wh_run_log *log, const weft_round_report *r,
                                const weft_metrics *eval, weft_error *err) {
     wh_text *t = &log->line;
     wh_text_add(t, "{");
-    key_int(t, "round", r->round);
-    key_real(t, "loss", r->loss);
-    key_real(t, "lr", r->learning_rate);
-    key_int(t, "clients", r->n_clients);
-    key_int(t, "skipped", r->n_skipped);
-    key_int(t, "examples", r->examples);
-    key_int(t, "tokens", r->tokens);
-    key_int(t, "steps", r->steps);
-    key_int(t, "wire_down_bytes", (int64_t)r->wire.down);
-    key_int(t, "wire_up_bytes", (int64_t)r->wire.up);
-    key_int(t, "wire_down_total_bytes", (int64_t)r->wire_total.down);
-    key_int(t, "wire_up_total_bytes", (int64_t)r->wire_total.up);
+    round_column c[N_ROUND];
+    round_columns(c, r);
+    for (int i = 0; i < N_ROUND; i++) {
+        if (c[i].is_real) {
+            key_real(t, c[i].name, c[i].real);
+        } else {
+            key_int(t, c[i].name, c[i].whole);
+        }
+    }
     if (eval && eval->n > 0) {
         key_int(t, "eval_n", eval->n);
         key_real(t, "eval_loss", eval->loss);
@@ -197,18 +224,15 @@ static weft_status put_metrics(wh_run_log *log, const weft_round_report *r,
 static weft_status put_round(wh_run_log *log, const weft_round_report *r, const weft_metrics *eval,
                              weft_error *err) {
     wh_text *t = &log->line;
-    cell_int(t, r->round);
-    cell_real(t, r->loss);
-    cell_real(t, r->learning_rate);
-    cell_int(t, r->n_clients);
-    cell_int(t, r->n_skipped);
-    cell_int(t, r->examples);
-    cell_int(t, r->tokens);
-    cell_int(t, r->steps);
-    cell_int(t, (int64_t)r->wire.down);
-    cell_int(t, (int64_t)r->wire.up);
-    cell_int(t, (int64_t)r->wire_total.down);
-    cell_int(t, (int64_t)r->wire_total.up);
+    round_column c[N_ROUND];
+    round_columns(c, r);
+    for (int i = 0; i < N_ROUND; i++) {
+        if (c[i].is_real) {
+            cell_real(t, c[i].real);
+        } else {
+            cell_int(t, c[i].whole);
+        }
+    }
     eval_cells(t, &log->options, eval);
     return put(log, ROUNDS, err);
 }

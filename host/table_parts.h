@@ -7,12 +7,13 @@
 
 #include <stdio.h>
 
-typedef enum wh_role { /* what a column is used for */
-                       WH_ROLE_TEXT = 0,
-                       WH_ROLE_PAIR = 1,
-                       WH_ROLE_LABEL = 2,
-                       WH_ROLE_CLIENT = 3,
-                       WH_ROLES = 4,
+/* What a column is used for. */
+typedef enum wh_role {
+    WH_ROLE_TEXT = 0,
+    WH_ROLE_PAIR = 1,
+    WH_ROLE_LABEL = 2,
+    WH_ROLE_CLIENT = 3,
+    WH_ROLES = 4,
 } wh_role;
 
 typedef struct wh_field {

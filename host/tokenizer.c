@@ -82,8 +82,7 @@ void wh_tokenizer_close(wh_tokenizer *t) {
     free(t);
 }
 
-/* ---- encode
- * --------------------------------------------------------------------------------------- */
+/* ---- encode ---- */
 
 /* Appends the ids of a word, from the cache where it is there. */
 static weft_status look_up(const wh_tokenizer *t, wh_scratch *s, const char *word, size_t len,
@@ -203,8 +202,7 @@ void wh_encoding_free(wh_encoding *encoding) {
     *encoding = (wh_encoding){0};
 }
 
-/* ---- getters
- * -------------------------------------------------------------------------------------- */
+/* ---- getters ---- */
 
 int32_t wh_tokenizer_vocab_size(const wh_tokenizer *t) {
     return t->top_id + 1;

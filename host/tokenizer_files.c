@@ -1,6 +1,5 @@
 /* Model folders without tokenizer.json: vocab.txt (BERT), vocab.json with merges.txt (RoBERTa,
- * GPT-2); and the special tokens by role, from tokenizer_config.json and special_tokens_map.json.
- */
+ * GPT-2); and special tokens by role, from tokenizer_config.json and special_tokens_map.json. */
 #include "host/tokenizer_json.h"
 
 #include <errno.h>

@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- JSON helpers
- * --------------------------------------------------------------------------------- */
+/* ---- JSON helpers ---- */
 
 weft_status wh_tok_json_file(json_t **out, const char *path, weft_error *err) {
     WEFT_TRY(wh_json_load_lenient(out, path, WH_TOKENIZER_FILE_MAX, err));
@@ -52,8 +51,7 @@ weft_status wh_tok_json_id(json_t *value, int32_t *out, const char *what, const 
     return WEFT_OK;
 }
 
-/* ---- model
- * ---------------------------------------------------------------------------------------- */
+/* ---- model ---- */
 
 weft_status wh_vocab_put(wh_model *model, const char *token, size_t len, int64_t id,
                          const char *where, weft_error *err) {
@@ -180,8 +178,7 @@ static weft_status read_model(wh_model *model, json_t *m, const char *path, weft
     return WEFT_OK;
 }
 
-/* ---- added tokens and the whole
- * ------------------------------------------------------------------- */
+/* ---- added tokens and the whole ---- */
 
 static weft_status read_added(wh_tokenizer *t, json_t *list, const char *path, weft_error *err) {
     if (list && !json_is_null(list) && !json_is_array(list))

@@ -13,8 +13,7 @@
 
 #include <stdbool.h>
 
-/* ---- scratch of one encoding
- * ---------------------------------------------------------------------- */
+/* ---- scratch of one encoding ---- */
 
 /* A stretch of a text: a word to look up (id < 0), or an added token that is done. */
 typedef struct {
@@ -63,8 +62,7 @@ WEFT_NODISCARD weft_status wh_pieces_add(wh_pieces *pieces, size_t off, size_t l
                                          bool first, weft_error *err);
 WEFT_NODISCARD weft_status wh_ids_add(wh_ids *ids, int32_t id, weft_error *err);
 
-/* ---- patterns (split_pattern.c)
- * ------------------------------------------------------------------- */
+/* ---- patterns (split_pattern.c) ---- */
 
 /* A literal string, or a regular expression in Oniguruma's syntax run by PCRE2. */
 typedef struct {
@@ -84,8 +82,7 @@ WEFT_NODISCARD weft_status wh_pattern_find(const wh_pattern *pattern, wh_scratch
                                            size_t *start, size_t *end, weft_error *err);
 void wh_pattern_free(wh_pattern *pattern);
 
-/* ---- normalisers (normalize.c)
- * -------------------------------------------------------------------- */
+/* ---- normalisers (normalize.c) ---- */
 
 typedef enum {
     WH_NORM_BERT,
@@ -117,8 +114,7 @@ WEFT_NODISCARD weft_status wh_normalize(const wh_norm_step *steps, size_t count,
                                         wh_bytes *out, weft_error *err);
 void wh_norm_step_free(wh_norm_step *step);
 
-/* ---- pre-tokenizers (pretokenize.c, byte_level.c)
- * ------------------------------------------------- */
+/* ---- pre-tokenizers (pretokenize.c, byte_level.c) ---- */
 
 typedef enum {
     WH_SPLIT_REMOVED,
@@ -163,8 +159,7 @@ WEFT_NODISCARD weft_status wh_byte_level(const wh_pre_step *step, wh_scratch *sc
 WEFT_NODISCARD weft_status wh_byte_chars(wh_bytes *out, const char *text, size_t len,
                                          weft_error *err);
 
-/* ---- models (wordpiece.c, bpe.c)
- * ------------------------------------------------------------------ */
+/* ---- models (wordpiece.c, bpe.c) ---- */
 
 typedef enum { WH_MODEL_WORDPIECE, WH_MODEL_BPE } wh_model_kind;
 
@@ -203,8 +198,7 @@ WEFT_NODISCARD weft_status wh_bpe_add_merge(wh_model *model, uint32_t rank, cons
 /* Makes room for `count` merges; call once, before the first wh_bpe_add_merge. */
 WEFT_NODISCARD weft_status wh_bpe_merge_room(wh_model *model, size_t count, weft_error *err);
 
-/* ---- added tokens (added_tokens.c)
- * ---------------------------------------------------------------- */
+/* ---- added tokens (added_tokens.c) ---- */
 
 typedef struct {
     char *content; /* as given */
@@ -243,8 +237,7 @@ WEFT_NODISCARD weft_status wh_added_split(const wh_added_tokens *added, const wh
                                           wh_pieces *out, weft_error *err);
 void wh_added_free(wh_added_tokens *added);
 
-/* ---- post-processing (postprocess.c)
- * -------------------------------------------------------------- */
+/* ---- post-processing (postprocess.c) ---- */
 
 typedef enum { WH_PART_A, WH_PART_B, WH_PART_SPECIAL } wh_part_kind;
 
@@ -270,8 +263,7 @@ WEFT_NODISCARD weft_status wh_truncate(const wh_template *template, int32_t max_
 WEFT_NODISCARD weft_status wh_fill(const wh_template *template, const wh_ids *a, const wh_ids *b,
                                    wh_encoding *out, weft_error *err);
 
-/* ---- the whole
- * ------------------------------------------------------------------------------------ */
+/* ---- the whole ---- */
 
 typedef enum { WH_PAD, WH_CLS, WH_SEP, WH_UNK, WH_MASK, WH_ROLES } wh_role;
 

@@ -83,8 +83,7 @@ static weft_status read_pattern(wh_pattern *out, json_t *value, const char *what
                      where);
 }
 
-/* ---- normalisers
- * ---------------------------------------------------------------------------------- */
+/* ---- normalisers ---- */
 
 static const named NORMALIZERS[] = {{"BertNormalizer", WH_NORM_BERT},
                                     {"Lowercase", WH_NORM_LOWER},
@@ -141,8 +140,7 @@ weft_status wh_read_normalizer(wh_tokenizer *t, json_t *value, const char *path,
     return st;
 }
 
-/* ---- pre-tokenizers
- * ------------------------------------------------------------------------------- */
+/* ---- pre-tokenizers ---- */
 
 static const named PRE_TOKENIZERS[] = {{"BertPreTokenizer", WH_PRE_BERT},
                                        {"Whitespace", WH_PRE_WHITESPACE},

@@ -274,8 +274,7 @@ weft_status wh_train_run_rounds(wh_train_run *run, weft_error *err) {
     weft_status st = WEFT_OK;
     for (int64_t round = 1; st == WEFT_OK && round <= run->summary.rounds_planned; round++) {
         st = one_round(run, round, err);
-        /* A signal between two ticks is still a request to stop; after the last round it is moot.
-         */
+        /* A signal between two ticks is a request to stop too; after the last round it is moot. */
         if (st == WEFT_OK && wh_interrupt_signal() && round < run->summary.rounds_planned) {
             st = WEFT_FAIL(err, WEFT_E_STOPPED, "stopped by a signal");
         }

@@ -53,5 +53,5 @@ int main(void) {
         cmocka_unit_test(sorted_whatever_the_rows),
         cmocka_unit_test(no_column),
     };
-    return cmocka_run_group_tests(tests, temp_folder_make, temp_folder_remove);
+    return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }

@@ -154,5 +154,5 @@ int main(void) {
         cmocka_unit_test(unseen_test_label),
         cmocka_unit_test(targets),
     };
-    return cmocka_run_group_tests(tests, temp_folder_make, temp_folder_remove);
+    return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }

@@ -342,5 +342,5 @@ int main(void) {
         cmocka_unit_test(bad_files),   cmocka_unit_test(skipping),    cmocka_unit_test(max_rows),
         cmocka_unit_test(long_rows),   cmocka_unit_test(many_rows),
     };
-    return cmocka_run_group_tests(tests, temp_folder_make, temp_folder_remove);
+    return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }
