@@ -132,7 +132,7 @@ const wh_verb wh_verb_info = {
         "a model folder: its architecture, its parameters and the linear layers that\n"
         "lora.target_modules can name.",
     .example = "weft info\n"
-               "weft info models/all-MiniLM-L6-v2",
+               "weft info models/all-minilm-l6-v2",
     .max_words = 1,
     .flags = WH_FLAG_FORMAT,
     .run = run,

@@ -43,7 +43,7 @@ out:
 
 const wh_verb wh_verb_partition = {
     .name = "partition",
-    .words = "job.yaml",
+    .words = "[job.yaml]",
     .summary = "split the training rows over the clients, show and save the split",
     .details =
         "Draws the split that train would draw (partition.* and run.seed) and prints a small\n"

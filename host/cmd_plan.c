@@ -31,7 +31,7 @@ weft_status wh_plan_run(const wh_cli *cli, weft_error *err) {
 
 const wh_verb wh_verb_plan = {
     .name = "plan",
-    .words = "job.yaml",
+    .words = "[job.yaml]",
     .summary = "say what a job would take: memory by item, work, bytes on the wire",
     .details =
         "Checks the job, tokenises its rows, splits them over the clients and runs the real\n"

@@ -48,12 +48,13 @@ static weft_status run(const wh_cli *cli, weft_error *err) {
 
 const wh_verb wh_verb_train = {
     .name = "train",
-    .words = "job.yaml",
+    .words = "[job.yaml]",
     .summary = "train a LoRA adapter by federated learning",
     .details =
         "Reads the job, splits its rows over simulated clients, trains round by round, and\n"
-        "writes a run folder: config.resolved.yaml, metrics.jsonl, rounds.csv, clients.csv,\n"
-        "timing.jsonl, log.txt, partition.json, summary.json and adapter/ in the layout of PEFT.\n"
+        "writes a run folder: config.resolved.yaml, command.txt, env.json, partition.json,\n"
+        "metrics.jsonl, rounds.csv, clients.csv, timing.jsonl, events.jsonl, log.txt,\n"
+        "summary.json and adapter/ in the layout of PEFT.\n"
         "Prints a summary table, with the majority class and a linear probe beside the result\n"
         "when eval.baselines is on. Ctrl-C stops at the next step and keeps what is complete.",
     .example = "weft train job.yaml\n"

@@ -45,9 +45,10 @@ void wh_plan_text(wh_text *to, const weft_plan *plan, int64_t rounds, int64_t co
                            (double)(plan->base_parameters + plan->adapter_numel)
                      : 0.0);
     wh_text_addf(to,
-                 "schedule   %" PRId64 " rounds of %" PRId64
-                 " clients, %d trained at once, packs of %" PRId64 " tokens\n\n",
-                 rounds, cohort, plan->slots, plan->pack_tokens);
+                 "schedule   %" PRId64 " round%s of %" PRId64
+                 " client%s, %d trained at once, packs of %" PRId64 " tokens\n\n",
+                 rounds, rounds == 1 ? "" : "s", cohort, cohort == 1 ? "" : "s", plan->slots,
+                 plan->pack_tokens);
     memory_table(to, plan);
     wh_text_table t;
     wh_text_table_init(&t, "lrr");

@@ -138,9 +138,10 @@ static weft_status load_head(loader *ld, we_head_layer *layer, float *flat) {
         WEFT_TRY(read(ld, lin->module, "bias", lin->out, 0, bias));
     } else {
         wk_log(m->ctx, layer->is_trained ? WK_LOG_INFO : WK_LOG_WARN, "model",
-               "%s is %s the checkpoint: %s starts from random weights", lin->module,
+               "%s is %s the checkpoint: %s", lin->module,
                have.data ? "of another shape in" : "not in",
-               layer->is_trained ? "it is trained and" : "it stays frozen and");
+               layer->is_trained ? "it is trained, from random weights or those of an adapter"
+                                 : "it stays frozen with random weights");
         we_normal_init(ld->seed, 0x10000u + lin->site, m->hp.init_range, weight,
                        lin->out * lin->in);
         memset(bias, 0, (size_t)lin->out * sizeof *bias);

@@ -2,7 +2,7 @@
 /* Expected numbers are what Python's repr() prints, with numpy.float32 for floats. */
 #include "host/text.h"
 
-#include "tests/check.h"
+#include "tests/host/comma_locale.h"
 
 #include <float.h>
 #include <locale.h>
@@ -46,8 +46,7 @@ static void test_numbers(void **state) {
 
 static void test_numbers_in_a_locale_with_comma(void **state) {
     (void)state;
-    if (!setlocale(LC_ALL, "de_DE.UTF-8") && !setlocale(LC_ALL, "fr_FR.UTF-8"))
-        check_skip("no locale with a decimal comma is installed");
+    if (!comma_locale_enter()) check_skip("no locale with a decimal comma can be made");
     numbers();
     (void)setlocale(LC_ALL, "C");
 }
@@ -98,7 +97,8 @@ static void test_path_join(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_numbers_in_a_locale_with_comma),
+        cmocka_unit_test_setup_teardown(test_numbers_in_a_locale_with_comma, temp_setup,
+                                        temp_teardown),
         cmocka_unit_test(test_every_power_of_two_reads_back),
         cmocka_unit_test(test_buffer),
         cmocka_unit_test(test_path_join),

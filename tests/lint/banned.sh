@@ -10,12 +10,12 @@ check() { # $1: what, $2: extended regex, $3...: files
     [ $# -gt 0 ] || return 0
     # Comments and strings count only for the last check, so code lines are stripped of them first.
     hits=$(awk -v re="$pattern" '
+        FNR == 1 { inside = 0 }
         { line = $0; gsub(/"([^"\\]|\\.)*"/, "\"\"", line); sub(/\/\/.*/, "", line)
           if (inside) { if (sub(/.*\*\//, "", line)) inside = 0; else next }
           gsub(/\/\*([^*]|\*[^\/])*\*\//, "", line)
           if (sub(/\/\*.*/, "", line)) inside = 1
-          if (line ~ re) printf "%s:%d: %s\n", FILENAME, FNR, $0 }
-        FNR == 1 { inside = 0 }' "$@")
+          if (line ~ re) printf "%s:%d: %s\n", FILENAME, FNR, $0 }' "$@")
     [ -z "$hits" ] && return 0
     printf '%s:\n%s\n' "$what" "$hits"
     bad=1
