@@ -39,7 +39,7 @@ static weft_status run(const wh_cli *cli, weft_error *err) {
     weft_status st = wh_train_run_open(&run_state, &job, cli, &local);
     if (st == WEFT_OK) st = train(&run_state, &local);
     wh_progress_end(&job.progress);
-    if (st != WEFT_OK) wh_train_run_failed(&run_state, st, local.text);
+    if (st != WEFT_OK && st != WEFT_E_STOPPED) wh_train_run_failed(&run_state, st, local.text);
     wh_train_run_close(&run_state);
     wh_job_close(&job);
     if (st != WEFT_OK && err) *err = local;
