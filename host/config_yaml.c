@@ -6,7 +6,7 @@
 #include <string.h>
 #include <yaml.h>
 
-enum { MAX_KEY = 160, MAX_VALUE = 16384, MAX_KEYS = 1024, MAX_WHERE = 320 };
+enum { MAX_KEY = 160, MAX_KEYS = 1024, MAX_WHERE = 320 };
 
 typedef struct seen_key {
     char path[MAX_KEY]; /* canonical */
@@ -20,7 +20,7 @@ typedef struct reader {
     seen_key *seen;
     int n_seen;
     char path[MAX_KEY]; /* dotted path of the mapping being read */
-    char value[MAX_VALUE];
+    char value[WH_YAML_MAX_VALUE];
 } reader;
 
 bool wh_config_is_list(const char *key) {
@@ -119,9 +119,9 @@ static weft_status append_scalar(reader *r, const yaml_event_t *event, size_t *u
          strcmp(text, "NULL") == 0)) {
         n = 0;
     }
-    if (n >= MAX_VALUE - *used) {
+    if (n >= WH_YAML_MAX_VALUE - *used) {
         return FAIL_AT(r, event->start_mark, err, "%s: the value is longer than %d bytes", r->path,
-                       MAX_VALUE - 1);
+                       WH_YAML_MAX_VALUE - 1);
     }
     memcpy(r->value + *used, text, n);
     *used += n;
@@ -153,7 +153,7 @@ static weft_status read_list(reader *r, yaml_mark_t mark, weft_error *err) {
             if (event.type != YAML_SCALAR_EVENT) {
                 st = FAIL_AT(r, event.start_mark, err, "%s: a list here holds plain values only",
                              r->path);
-            } else if (from >= MAX_VALUE) {
+            } else if (from >= WH_YAML_MAX_VALUE) {
                 st = FAIL_AT(r, event.start_mark, err, "%s: the list is too long", r->path);
             } else {
                 if (n > 0) r->value[used] = ',';

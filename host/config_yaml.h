@@ -11,6 +11,7 @@
 
 #define WH_YAML_MAX_BYTES (1 << 20)
 #define WH_YAML_MAX_DEPTH 8
+#define WH_YAML_MAX_VALUE 16384 /* bytes of one value, with its NUL */
 
 /* Set every option of the file. WEFT_E_CONFIG for everything wrong with it, its absence included.
  */

@@ -1,6 +1,7 @@
 #include "host/job.h"
 
 #include "host/config_load.h"
+#include "host/config_yaml.h"
 #include "host/interrupt.h"
 #include "host/partition_file.h"
 #include "host/peft_folder.h"
@@ -54,7 +55,7 @@ static void tell_labels(wh_job *job) {
 }
 
 /* The classes belong to the resolved configuration, so that test rows alone can be evaluated later.
- * Names that a comma list cannot carry are left to the training rows. */
+ * Names that a comma list of a job file cannot carry are left to the training rows. */
 static weft_status keep_labels(wh_job *job, weft_error *err) {
     if (!job->labels || weft_config_text(job->config, "data.labels")[0]) return WEFT_OK;
     wh_text list = {0};
@@ -66,6 +67,7 @@ static weft_status keep_labels(wh_job *job, weft_error *err) {
         wh_text_addf(&list, "%s%s", i > 0 ? "," : "", name);
     }
     weft_status st = wh_text_check(&list, "the class names", err);
+    plain = plain && list.len < WH_YAML_MAX_VALUE; /* else the job file could not be read again */
     if (st == WEFT_OK && plain)
         st = weft_config_set(job->config, "data.labels", list.data, NULL, err);
     wh_text_free(&list);
