@@ -29,7 +29,7 @@ say 'plan'
 "$weft" plan "$job" --quiet "$@"
 
 say 'federated LoRA: 20 clients with uneven labels, 10 in each round'
-"$weft" train "$job" "$@"
+"$weft" train "$job" "$@" run.name=quickstart
 
 say 'pooled LoRA: the same rows on one client, the same passes over them'
 "$weft" train "$job" "$@" run.name=quickstart-pooled partition.kind=iid fl.num_clients=1 \
