@@ -28,6 +28,9 @@ static weft_status check_options(weft_engine *e, const weft_engine_options *o) {
         return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG,
                          "weft_engine_options.size is %zu, this library has %zu", o->size,
                          sizeof *o);
+    if (!o->hooks.alloc != !o->hooks.release)
+        return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG,
+                         "hooks.alloc and hooks.release belong together: give both or neither");
     if (!o->config || !o->model.meta || (!o->train && !o->test))
         return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG,
                          "config, model and rows are needed to open an engine");
@@ -73,9 +76,10 @@ static weft_status take_host_arrays(weft_engine *e) {
 }
 
 weft_status we_engine_describe(weft_engine *e, const weft_engine_options *o) {
+    bool own = o->hooks.alloc && o->hooks.release;
     const wk_hooks hooks = {.ud = e,
-                            .alloc = o->hooks.alloc ? hook_alloc : NULL,
-                            .release = o->hooks.alloc ? hook_release : NULL,
+                            .alloc = own ? hook_alloc : NULL,
+                            .release = own ? hook_release : NULL,
                             .log = hook_log};
     memset(e, 0, sizeof *e);
     e->hooks = o->hooks;

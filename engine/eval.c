@@ -73,6 +73,12 @@ weft_status weft_engine_eval(weft_engine *e, const weft_eval_options *options, w
         goto out;
     }
     int64_t n = options->rows ? options->n_rows : data->n_rows;
+    for (int64_t i = 0; options->rows && i < n; i++)
+        if (options->rows[i] < 0 || options->rows[i] >= data->n_rows) {
+            st = WEFT_FAIL(&e->ctx.err, WEFT_E_ARG, "row %d to evaluate is outside [0, %lld)",
+                           options->rows[i], (long long)data->n_rows);
+            goto out;
+        }
     size_t count = (size_t)n * (size_t)e->model.num_labels;
     WEFT_TRY_GOTO(st, wk_host_alloc(&e->ctx, &outputs, count, sizeof(float), "model outputs"), out);
     collector c = {options, outputs};
