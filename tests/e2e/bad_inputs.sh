@@ -54,6 +54,11 @@ refused 2 'twice.yaml:3' train twice.yaml
 refused 3 'vanished' compare vanished
 expect 2 info --nope
 
+bad 2 'partition.min_rows' partition.kind=dirichlet partition.alpha=0.001
+bad 2 'more than the 3 classes' partition.kind=pathological partition.classes_per_client=4
+bad 2 'more shards than there are rows' partition.kind=shards partition.shards_per_client=50
+bad 2 'nothing to train' lora.r=0 lora.modules_to_save=
+
 # ---- rows
 row() { # file of the first 9 rows with one spoilt
     sed -n '1,9p' train.jsonl >"$1"
@@ -226,6 +231,18 @@ for blocks in 0 1 2 4 8; do
     no_leftovers
 done
 rm -rf runs/full
+
+# Memory that is not there. (Sanitizers need an address space without a limit.)
+if ! grep -q __asan_init "$weft"; then
+    code=0
+    (
+        ulimit -v 1000000
+        exec "$weft" train job.yaml run.name=bad --quiet engine.pack_tokens=16777216
+    ) 2>err >/dev/null || code=$?
+    [ "$code" = 4 ] || fail "no memory: exit code $code, expected 4"
+    contains err '^weft: error: no memory for arena'
+    [ ! -e runs/bad ] || fail 'no memory, but a run folder'
+fi
 
 # ---- training that diverges
 refused 5 'not finite' train job.yaml run.name=diverged client.learning_rate=1000 client.optimizer=sgd \
