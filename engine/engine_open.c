@@ -28,6 +28,9 @@ static weft_status check_options(weft_engine *e, const weft_engine_options *o) {
         return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG,
                          "weft_engine_options.size is %zu, this library has %zu", o->size,
                          sizeof *o);
+    if (!o->hooks.alloc != !o->hooks.release)
+        return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG,
+                         "hooks.alloc and hooks.release belong together: give both or neither");
     if (!o->config || !o->model.meta || (!o->train && !o->test))
         return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG,
                          "config, model and rows are needed to open an engine");

@@ -92,8 +92,10 @@ out:
 }
 
 weft_status weft_plan_build(weft_plan *out, const weft_engine_options *options, weft_error *err) {
-    wk_ctx ctx;
-    wk_ctx_init(&ctx, NULL);
+    wk_ctx ctx; /* for the engine itself; later failures are in its own */
+    const wk_hooks hooks = {
+        .ud = options->hooks.ud, .alloc = options->hooks.alloc, .release = options->hooks.release};
+    wk_ctx_init(&ctx, &hooks);
     void *memory = NULL;
     weft_status st = wk_host_alloc(&ctx, &memory, 1, sizeof(weft_engine), "plan");
     if (st != WEFT_OK) {

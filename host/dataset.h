@@ -23,7 +23,7 @@ typedef struct wh_dataset {
 
 /* Read data.train (or data.test) and tokenise it with `n_threads` threads; the result does not
  * depend on their number. `labels` is filled when it is empty, else used; ignored for regression.
- * WEFT_E_DATA names file and line; WEFT_E_CONFIG a column that the file lacks. */
+ * WEFT_E_DATA names file and line, or the column that a row lacks. */
 WEFT_NODISCARD weft_status wh_dataset_load(wh_dataset *out, const weft_config *config,
                                            weft_split split, const wh_tokenizer *tokenizer,
                                            wh_labels **labels, int n_threads, weft_error *err);

@@ -68,12 +68,20 @@ static void to_stream(wh_log *log, weft_log_level level, const char *text) {
     fprintf(log->stream, "%s%s%s%s\n", on, level_label(level), off, text);
 }
 
+/* Names from a data file may hold what steers a terminal or looks like another line. */
+static void make_plain(char *text) {
+    for (char *c = text; *c; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
+    }
+}
+
 void wh_log_write(wh_log *log, weft_log_level level, const char *format, ...) {
     char text[1024];
     va_list args;
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    make_plain(text);
     to_stream(log, level, text);
     to_file(log, level, text);
 }

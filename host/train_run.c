@@ -262,6 +262,7 @@ static weft_status baselines(wh_train_run *run, weft_error *err) {
 weft_status wh_train_run_rounds(wh_train_run *run, weft_error *err) {
     wh_job *job = run->job;
     WEFT_TRY(wh_run_log_event(run->log, "start", NULL, err));
+    WEFT_TRY(wh_run_log_flush(run->log, false, err)); /* a reader need not wait for a round */
     if (weft_config_bool(job->config, "eval.baselines")) {
         if (job->has_test) {
             WEFT_TRY(baselines(run, err));

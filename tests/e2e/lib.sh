@@ -1,0 +1,105 @@
+# What the scripts share; sourced with: the program, the repository's root, a Python 3 (its standard library
+# suffices). Moves into a fresh folder that holds a job of 60 rows, 3 labels and 7 natural clients.
+set -eu
+weft=$1 root=$2 python=${3:-python3}
+golden=$root/tests/golden
+here=$(mktemp -d)
+trap 'rm -rf "$here"' EXIT
+cd "$here"
+# Two threads that spin for each other are slow on a busy machine.
+export OMP_WAIT_POLICY=passive WEFT_RUN_THREADS=1
+failures=0
+
+fail() {
+    printf 'FAIL: %s\n' "$*"
+    failures=$((failures + 1))
+}
+
+# The last line of every script.
+finish() {
+    [ "$failures" = 0 ] && exit 0
+    printf '%s checks failed\n' "$failures"
+    exit 1
+}
+
+# weft "$@" with stdout, stderr and exit code in ./out, ./err and $code.
+try() {
+    code=0
+    "$weft" "$@" >out 2>err </dev/null || code=$?
+}
+
+# As try, and the exit code must be the first argument.
+expect() {
+    want=$1
+    shift
+    try "$@"
+    [ "$code" = "$want" ] && return 0
+    fail "weft $*: exit code $code, expected $want"
+    sed 's/^/    /' err
+}
+
+# Trains ./job.yaml into runs/$1 with the options that follow.
+train() {
+    name=$1
+    shift
+    expect 0 train job.yaml run.name="$name" --quiet "$@"
+}
+
+same() { cmp -s "$1" "$2" || fail "$1 and $2 differ"; }
+differ() { ! cmp -s "$1" "$2" || fail "$1 and $2 are the same"; }
+contains() { grep -q -e "$2" "$1" || { fail "$1 does not contain '$2':"; sed 's/^/    /' "$1"; }; }
+lacks() { ! grep -q -e "$2" "$1" || fail "$1 contains '$2'"; }
+
+# A Python program on stdin; a failed assertion fails the script's check.
+check_python() {
+    what=$1
+    shift
+    "$python" - "$@" || fail "$what"
+}
+
+# What two runs must share, byte for byte.
+same_run() {
+    for f in adapter/adapter_model.safetensors metrics.jsonl rounds.csv clients.csv partition.json; do
+        same "runs/$1/$f" "runs/$2/$f"
+    done
+}
+
+# No temporary file anywhere below.
+no_leftovers() {
+    found=$(find . -name '*.tmp*')
+    [ -z "$found" ] || fail "left behind: $found"
+}
+
+awk 'BEGIN {
+    split("good bad small big plant animal person place water time word number", content, " ")
+    split("the of and to in is not very with for on as", glue, " ")
+    for (i = 0; i < 60; i++) {
+        label = i % 3; text = ""; n = 2 + (i * 7) % 9
+        for (j = 0; j < n; j++)
+            text = text (j ? " " : "") content[1 + label * 4 + (i * 5 + j * 3) % 4] " " glue[1 + (i + j * 5) % 12]
+        pair = content[1 + (i * 7) % 12]
+        score = label - 1 + (i % 10) / 20
+        printf "{\"text\": \"%s\", \"pair\": \"%s\", \"label\": \"c%d\", \"score\": %.2f, \"who\": \"u%d\"}\n", \
+            text, pair, label, score, i % 7 > "train.jsonl"
+        for (f = 0; f < 2; f++) {
+            file = f ? "train.tsv" : "train.csv"; sep = f ? "\t" : ","
+            if (i == 0) printf "text%spair%slabel%sscore%swho\n", sep, sep, sep, sep > file
+            printf "%s%s%s%sc%d%s%.2f%su%d\n", text, sep, pair, sep, label, sep, score, sep, i % 7 > file
+        }
+    }
+}' </dev/null
+sed -n '1,24p' train.jsonl >test.jsonl
+cat >job.yaml <<END
+model:
+  path: $golden/hf_bert
+data:
+  train: train.jsonl
+  test: test.jsonl
+  client_column: who
+fl:
+  num_clients: 6
+  clients_per_round: 4
+  num_rounds: 2
+client:
+  batch_size: 4
+END

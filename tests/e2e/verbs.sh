@@ -1,0 +1,127 @@
+#!/bin/sh
+# plan, partition, config, info, compare and help print what they should.
+. "$(dirname "$0")/lib.sh"
+
+train one
+expect 0 plan job.yaml --format json --quiet
+cp out plan.json
+expect 0 train job.yaml --dry-run --format json --quiet run.name=dry
+same out plan.json
+[ ! -e runs/dry ] || fail 'a dry run left a run folder'
+check_python 'the plan adds up and is what the run did' <<'END'
+import json
+plan, summary = json.load(open("plan.json")), json.load(open("runs/one/summary.json"))
+first = json.loads(open("runs/one/metrics.jsonl").readline())
+assert sum(plan["memory_bytes"].values()) == plan["memory_bytes_total"]
+assert all(b > 0 for b in plan["memory_bytes"].values())
+for key in "base_parameters", "adapter_parameters":
+    assert plan[key] == summary[key], key
+once = plan["per_round"]
+assert once["bytes_up"] == first["wire_up_bytes"] and once["bytes_down"] == first["wire_down_bytes"]
+for key in "steps", "examples", "tokens":     # this job's clients are of one size
+    assert abs(once[key] - first[key]) <= 0.2 * first[key], (key, once[key], first[key])
+assert once["flops"] > 2 * once["tokens"] * plan["adapter_parameters"]
+END
+expect 0 plan job.yaml --quiet
+contains out 'total'
+contains out 'wire, up'
+# Rank and slots move what they should.
+expect 0 plan job.yaml --format json --quiet lora.r=16 engine.slots=2
+check_python 'plan with other options' <<'END'
+import json
+a, b = json.load(open("plan.json")), json.load(open("out"))
+assert b["slots"] == 2 and a["slots"] == 4
+lora = a["adapter_parameters"] - 99           # the head: 3 x 32 + 3
+assert b["adapter_parameters"] == 2 * lora + 99
+assert b["memory_bytes_total"] != a["memory_bytes_total"]
+END
+# A plan needs no weights.
+mkdir bare
+cp "$golden/hf_bert/"*.json "$golden/hf_bert/vocab.txt" bare
+expect 0 plan job.yaml --format json --quiet model.path=bare
+same out plan.json
+
+# partition prints and saves what train draws.
+expect 0 partition job.yaml -o split.json --quiet
+contains out '6 clients, 60 of 60 rows'
+same split.json runs/one/partition.json
+expect 0 partition job.yaml --format json --quiet
+check_python 'partition as JSON' <<'END'
+import json
+json.load(open("out"))
+END
+
+# config: defaults, a section, the complete configuration of a job, which reads back as the same.
+expect 0 config
+contains out 'client.learning_rate'
+expect 0 config server
+contains out 'server.tau'
+lacks out 'lora.r '
+expect 0 config job.yaml lora.r=5
+contains out '  r: 5'
+contains out 'batch_size: 4'
+cp out whole.yaml
+expect 0 config whole.yaml
+same out whole.yaml
+expect 0 config job.yaml --format json
+check_python 'config as JSON' <<'END'
+import json
+json.load(open("out"))
+END
+# The command line wins over the job, the job over the environment.
+export WEFT_CLIENT_BATCH_SIZE=9 WEFT_LORA_R=3
+expect 0 config job.yaml
+contains out 'batch_size: 4'
+contains out '  r: 3'
+expect 0 config job.yaml lora.r=7 batch_size=2
+contains out 'batch_size: 2'
+contains out '  r: 7'
+unset WEFT_CLIENT_BATCH_SIZE WEFT_LORA_R
+
+expect 0 info
+contains out 'backend cpu'
+contains out 'weft 0'
+expect 0 info "$golden/hf_bert"
+contains out '23,523 in 41 tensors'
+contains out 'attention.self.query'
+expect 0 info "$golden/hf_bert" --format json
+check_python 'info as JSON' <<'END'
+import json
+json.load(open("out"))
+END
+
+train two fl.strategy=fedadam eval.baselines=true
+expect 0 compare runs/one runs/two
+contains out '^one .*fedavg'
+contains out '^two .*fedadam'
+contains out 'majority'
+[ "$(grep -c '^one \|^two ' out)" = 2 ] || fail 'compare: not one row per run'
+expect 0 compare runs/one runs/two --format json
+check_python 'compare as JSON' <<'END'
+import json
+json.load(open("out"))
+END
+expect 0 train job.yaml run.name=json --format json --quiet
+check_python 'the summary on stdout is the one on disk' <<'END'
+import json
+assert json.load(open("out")) == json.load(open("runs/json/summary.json"))
+END
+
+expect 0 help
+contains out 'exit codes'
+for verb in train eval plan partition compare config info; do
+    expect 0 help $verb
+    cp out help
+    expect 0 $verb -h
+    same out help
+    contains out "usage: weft $verb"
+    [ ! -s err ] || fail "$verb -h wrote to stderr"
+done
+expect 0 --version
+contains out '^weft [0-9]'
+# The examples of the source hold what the program knows.
+for job in "$root"/host/examples/*.yaml; do
+    [ -e "$job" ] || continue
+    expect 0 config "$job"
+done
+finish
