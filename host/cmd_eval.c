@@ -8,11 +8,13 @@
 #include "host/run_log.h"
 #include "host/verbs.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Which configuration and which adapter the words name; both *owned*. */
 typedef struct eval_paths {
@@ -50,6 +52,8 @@ static weft_status find_paths(eval_paths *out, const wh_cli *cli, weft_error *er
         } else if (!adapter) {
             adapter = first;
         }
+    } else if (access(first, F_OK) != 0) {
+        return WEFT_FAIL(err, WEFT_E_DATA, "%s: %s", first, strerror(errno));
     } else if (second) {
         return WEFT_FAIL(err, WEFT_E_CONFIG, "%s: not a folder; give a run or an adapter first",
                          first);

@@ -32,7 +32,8 @@ refused 2 'needs a value' train job.yaml --format
 refused 2 'text or json' train job.yaml --format xml
 refused 2 'at most 1' train job.yaml other.yaml
 refused 2 'nope.yaml' train nope.yaml
-refused 2 'nope: not a folder' eval nope job.yaml --adapter nope
+refused 2 'job.yaml: not a folder' eval job.yaml job.yaml --adapter nope
+refused 3 'runs/none: No such file' eval runs/none
 refused 2 'which adapter' eval job.yaml
 bad 2 'did you mean client.learning_rate' client.lerning_rate=1
 bad 2 'outside \[0, 1000\]' client.learning_rate=1e30

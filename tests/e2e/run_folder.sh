@@ -58,7 +58,8 @@ keys(metrics[0], common)                  # eval.every=2: not after round 1,
 keys(metrics[1], common + evaluated)      # after round 2,
 keys(metrics[2], common + evaluated)      # and after the last
 keys(rounds[0], common + evaluated)
-keys(clients[0], "round client rows steps examples tokens weight loss last_loss update_norm skipped wire_down_bytes wire_up_bytes" + evaluated)
+keys(clients[0], "round client rows steps examples tokens weight loss last_loss update_norm skipped "
+                 "wire_down_bytes wire_up_bytes" + evaluated)
 assert rounds[0]["eval_n"] == "" and rounds[1]["eval_n"] == "24"
 
 # The ledger: the adapter's numbers as float32, for each client of the round, both ways.
