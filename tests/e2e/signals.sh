@@ -59,6 +59,7 @@ while [ ! -s runs/early/log.txt ] && [ "$waited" -lt 200 ]; do
     waited=$((waited + 1))
     sleep 0.1
 done
+[ -s runs/early/log.txt ] || fail 'no log before the first round'
 sleep 0.2
 kill -s TERM $pid
 code=0
