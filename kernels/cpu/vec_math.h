@@ -21,7 +21,7 @@ VEC_INLINE vf vf_exp_inside(vf x) {
     vf high = r * 8.368887863e-03f + 4.166620587e-02f;
     vf e = (r2 * 1.395048622e-03f + high) * r2 + low;
     vf p = e * r2 + (r + 1.0f);
-    return p * (vf)(((vi)t - (vi)magic + 127) << 23);
+    return p * (vf)(((vu)t - (vu)magic + 127u) << 23); /* unsigned: outside, anything may wrap */
 }
 
 /* x <= 0 (softmax, densities): 0 below -87.3, without subnormals. */

@@ -21,7 +21,7 @@ stop() { # signal, exit code
     [ "$code" = "$2" ] || { fail "$1: exit code $code, expected $2"; cat err; }
     contains err '^weft: error: stopped by signal'
     [ "$(grep -c '^weft: error: ' err)" = 1 ] || fail "$1: not one line of error"
-    contains out 'accuracy'
+    contains out 'stopped by signal'
     no_leftovers
     [ "$code" != "$2" ] || check_python "run folder after $1" "$run" "$2" <<'END'
 import csv, json, struct, sys
