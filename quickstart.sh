@@ -10,8 +10,6 @@ start=$SECONDS
 say() { printf '\n== %s (%d s)\n' "$*" $((SECONDS - start)); }
 job=host/examples/quickstart.yaml
 weft=build/weft
-# Threads that wait should sleep: on a busy or virtual machine spinning costs far more than it saves.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 
 say 'packages'
 third_party/install.sh build data

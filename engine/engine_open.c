@@ -34,12 +34,12 @@ static weft_status check_options(weft_engine *e, const weft_engine_options *o) {
     if (!o->config || !o->model.meta || (!o->train && !o->test))
         return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG,
                          "config, model and rows are needed to open an engine");
+    if (!o->config->finished)
+        return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG,
+                         "call weft_config_finish after the last weft_config_set");
     if (o->train && !o->partition)
         return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG, "training rows need a partition");
     if (o->train) WEFT_TRY(weft_partition_check(o->partition, o->train, &e->ctx.err));
-    if (!o->hooks.alloc != !o->hooks.release)
-        return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG,
-                         "weft_hooks.alloc and release must be given together");
     if (o->train && o->test && o->train->num_labels != o->test->num_labels)
         return WEFT_FAIL(&e->ctx.err, WEFT_E_DATA, "training rows have %d labels, test rows %d",
                          o->train->num_labels, o->test->num_labels);

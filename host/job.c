@@ -70,6 +70,7 @@ static weft_status keep_labels(wh_job *job, weft_error *err) {
     plain = plain && list.len < WH_YAML_MAX_VALUE; /* else the job file could not be read again */
     if (st == WEFT_OK && plain)
         st = weft_config_set(job->config, "data.labels", list.data, NULL, err);
+    if (st == WEFT_OK) st = weft_config_finish(job->config, err);
     wh_text_free(&list);
     return st;
 }

@@ -99,6 +99,32 @@ static const server_answer answers[] = {
     {"avg", WK_SERVER_AVG, 1, 0, 0, 0, 0, {0.1, 0.05, 0.25}, false},
 };
 
+/* Flower's FedAdam rescales the rate in each round t = 1, 2, … by sqrt(1 - b2^(t+1)) / (1 -
+ * b1^(t+1)): the same op with that rate gives the table's line. */
+static void flower_known_answer(void **state) {
+    (void)state;
+    const double updates[] = {0.1, -0.05, 0.2}, want[] = {0.006749634, 0.008845761, 0.014554073};
+    float x = 0;
+    double m = 0, v = 0;
+    for (int t = 1; t <= 3; t++) {
+        double delta = updates[t - 1];
+        wk_server_step_args args = {.x = wk_vec(&x, WK_F32, 1),
+                                    .delta = wk_vec(&delta, WK_F64, 1),
+                                    .m = wk_vec(&m, WK_F64, 1),
+                                    .v = wk_vec(&v, WK_F64, 1),
+                                    .kind = WK_SERVER_ADAM,
+                                    .step = t,
+                                    .delta_scale = 1,
+                                    .lr = 0.01 * sqrt(1 - pow(0.99, t + 1)) / (1 - pow(0.9, t + 1)),
+                                    .beta1 = 0.9,
+                                    .beta2 = 0.99,
+                                    .tau = 1e-3};
+        check_ok(wk_server_step(dev, &args), &ctx.err);
+        const float expected = (float)want[t - 1];
+        check_close("flower adam", &x, &expected, 1, 6e-7);
+    }
+}
+
 static void server_known_answers(void **state) {
     (void)state;
     const double updates[] = {0.1, -0.05, 0.2};
@@ -297,6 +323,7 @@ static void bad_gradient_stops_only_its_slot(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(server_known_answers),
+        cmocka_unit_test(flower_known_answer),
         cmocka_unit_test(adamw_follows_its_equations),
         cmocka_unit_test(sgd_follows_its_equations),
         cmocka_unit_test(bad_gradient_stops_only_its_slot),
