@@ -48,7 +48,7 @@ static bool main_metric(const json_t *run, const char *part, double *metric, dou
 
 static void wire_cell(wh_text_table *t, double bytes) {
     char text[32];
-    wh_text_table_cell(t, "%s", wh_units_wire(text, sizeof text, bytes));
+    wh_text_table_cell(t, "%s", wh_units_grouped(text, sizeof text, (int64_t)bytes));
 }
 
 static void metric_cells(wh_text_table *t, double metric, double loss) {
@@ -103,7 +103,7 @@ static weft_status print_table(json_t *const *runs, int n, weft_error *err) {
     static const char *const HEAD[] = {"run", "strategy", "clients", "rounds"};
     for (int c = 0; c < 4; c++) wh_text_table_cell(&t, "%s", HEAD[c]);
     wh_text_table_cell(&t, "%s", wh_metrics_main_name(n_regression > 0));
-    static const char *const REST[] = {"loss", "up", "down", "time"};
+    static const char *const REST[] = {"loss", "bytes up", "bytes down", "training"};
     for (int c = 0; c < 4; c++) wh_text_table_cell(&t, "%s", REST[c]);
     baseline_row(&t, runs, n, "majority", n_regression ? "(training mean)" : "(majority class)");
     baseline_row(&t, runs, n, "linear_probe", "(linear probe)");

@@ -93,10 +93,15 @@ static void metrics_row(wh_text_table *t, const char *name, const weft_metrics *
     }
 }
 
+/* With a single client nothing is federated: the rows lie in one place. */
+static const char *method(const wh_summary *s) {
+    return s->num_clients == 1 ? "pooled LoRA" : "federated LoRA";
+}
+
 static void verdict(wh_text *to, const wh_summary *s) {
     double ours = wh_metrics_main(&s->metrics), probe = wh_metrics_main(&s->baselines.probe);
     if (!isfinite(ours) || !isfinite(probe)) return;
-    wh_text_addf(to, "  federated LoRA is %.4f %s the linear probe in %s\n", fabs(ours - probe),
+    wh_text_addf(to, "  %s is %.4f %s the linear probe in %s\n", method(s), fabs(ours - probe),
                  ours >= probe ? "above" : "BELOW", wh_metrics_main_name(s->metrics.is_regression));
 }
 
@@ -147,7 +152,7 @@ void wh_summary_text(wh_text *to, const wh_summary *s) {
                         &s->baselines.majority);
             metrics_row(&t, "linear probe", &s->baselines.probe);
         }
-        if (s->has_metrics) metrics_row(&t, "federated LoRA", &s->metrics);
+        if (s->has_metrics) metrics_row(&t, method(s), &s->metrics);
         wh_text_addf(to, "\n");
         wh_text_table_add(to, &t, "  ");
         wh_text_table_fini(&t);

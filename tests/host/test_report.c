@@ -63,6 +63,10 @@ static void verdict_against_the_probe(void **state) {
     text = text_of(&s);
     assert_non_null(strstr(text, "federated LoRA is 0.2500 above the linear probe in accuracy"));
     free(text);
+    s.num_clients = 1;
+    text = text_of(&s);
+    assert_non_null(strstr(text, "pooled LoRA is 0.2500 above"));
+    free(text);
 }
 
 static void json_keeps_every_seed(void **state) {
