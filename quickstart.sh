@@ -23,8 +23,10 @@ say 'model and data'
 third_party/fetch/minilm.sh
 third_party/fetch/wn10.sh
 
-say 'plan'
+say 'plan and partition'
 "$weft" plan "$job" --quiet "$@"
+echo
+"$weft" partition "$job" --quiet "$@"
 
 say 'federated LoRA: 20 clients with uneven labels, 10 in each round'
 "$weft" train "$job" "$@" run.name=quickstart
