@@ -20,7 +20,7 @@ double bench_now(void) {
 }
 
 #define CHAINS 12 /* more than latency times units of the processors we know */
-#define STEPS  20000000
+#define STEPS  2000000
 
 /* One function per instruction set: CHAINS independent chains of multiply-adds, all in registers.
  * The sum goes to *sink so that nothing is optimised away. */
@@ -49,8 +49,8 @@ double bench_peak_flops(int threads) {
     if (__builtin_cpu_supports("fma") && __builtin_cpu_supports("avx2")) peak = peak_v3, width = 8;
     if (__builtin_cpu_supports("avx512f")) peak = peak_v4, width = 16;
 #endif
-    double best = 0;
-    for (int round = 0; round < 3; round++) {
+    double best = 0; /* of many short rounds: virtual processors are taken away now and then */
+    for (int round = 0; round < 40; round++) {
         const double start = bench_now();
         PARALLEL_FOR(threads)
         for (int t = 0; t < threads; t++) {
