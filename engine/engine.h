@@ -73,6 +73,9 @@ wk_dev_options we_engine_device(const weft_config *cfg);
 WEFT_NODISCARD weft_status we_engine_place(weft_engine *e);
 /* Everything of an open except opening the device and loading weights. */
 WEFT_NODISCARD weft_status we_engine_describe(weft_engine *e, const weft_engine_options *options);
-void we_engine_fini(weft_engine *e);
+/* A zeroed engine from the options' allocator; weft_engine_close takes it in any state after
+ * describe. */
+WEFT_NODISCARD weft_status we_engine_new(weft_engine **out, const weft_engine_options *options,
+                                         weft_error *err);
 
 #endif

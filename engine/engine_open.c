@@ -164,7 +164,7 @@ static weft_status load(weft_engine *e, const weft_model_source *source) {
     return fill_tensor(e->dev, e->slots.g, 0);
 }
 
-void we_engine_fini(weft_engine *e) {
+static void fini(weft_engine *e) {
     wk_arena_close(&e->step);
     wk_arena_close(&e->run);
     wk_arena_close(&e->base);
@@ -179,19 +179,23 @@ void we_engine_fini(weft_engine *e) {
     wk_dev_close(e->dev);
 }
 
-weft_status weft_engine_open(weft_engine **out, const weft_engine_options *options,
-                             weft_error *err) {
+weft_status we_engine_new(weft_engine **out, const weft_engine_options *options, weft_error *err) {
     wk_ctx ctx; /* for the engine itself; later failures are in its own */
     const wk_hooks hooks = {
         .ud = options->hooks.ud, .alloc = options->hooks.alloc, .release = options->hooks.release};
     wk_ctx_init(&ctx, &hooks);
     void *memory = NULL;
     weft_status st = wk_host_alloc(&ctx, &memory, 1, sizeof(weft_engine), "engine");
-    if (st != WEFT_OK) {
-        if (err) *err = ctx.err;
-        return st;
-    }
-    weft_engine *e = memory;
+    if (st != WEFT_OK && err) *err = ctx.err;
+    if (st == WEFT_OK) *out = memory;
+    return st;
+}
+
+weft_status weft_engine_open(weft_engine **out, const weft_engine_options *options,
+                             weft_error *err) {
+    weft_engine *e = NULL;
+    weft_status st = we_engine_new(&e, options, err);
+    if (st != WEFT_OK) return st;
     WEFT_TRY_GOTO(st, we_engine_describe(e, options), out);
     wk_dev_options device = we_engine_device(e->cfg);
     WEFT_TRY_GOTO(st, wk_dev_open(&e->dev, &e->ctx, &device), out);
@@ -210,7 +214,7 @@ void weft_engine_close(weft_engine *e) {
     if (!e) return;
     wk_hooks hooks = {.ud = e->hooks.ud, .alloc = e->hooks.alloc, .release = e->hooks.release};
     wk_ctx ctx;
-    we_engine_fini(e);
+    fini(e);
     wk_ctx_init(&ctx, &hooks);
     wk_host_free(&ctx, e);
 }

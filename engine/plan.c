@@ -92,17 +92,9 @@ out:
 }
 
 weft_status weft_plan_build(weft_plan *out, const weft_engine_options *options, weft_error *err) {
-    wk_ctx ctx; /* for the engine itself; later failures are in its own */
-    const wk_hooks hooks = {
-        .ud = options->hooks.ud, .alloc = options->hooks.alloc, .release = options->hooks.release};
-    wk_ctx_init(&ctx, &hooks);
-    void *memory = NULL;
-    weft_status st = wk_host_alloc(&ctx, &memory, 1, sizeof(weft_engine), "plan");
-    if (st != WEFT_OK) {
-        if (err) *err = ctx.err;
-        return st;
-    }
-    weft_engine *e = memory;
+    weft_engine *e = NULL;
+    weft_status st = we_engine_new(&e, options, err);
+    if (st != WEFT_OK) return st;
     weft_plan plan = {0};
     WEFT_TRY_GOTO(st, we_engine_describe(e, options), out);
     plan.base_parameters = e->model.base_parameters;
@@ -113,7 +105,6 @@ weft_status weft_plan_build(weft_plan *out, const weft_engine_options *options, 
     *out = plan;
 out:
     if (st != WEFT_OK && err) *err = e->ctx.err;
-    we_engine_fini(e);
-    wk_host_free(&ctx, e);
+    weft_engine_close(e);
     return st;
 }
