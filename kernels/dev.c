@@ -32,17 +32,30 @@ static weft_status check_table(wk_dev *dev) {
                      dev->backend->name, missing);
 }
 
-weft_status wk_dev_open_backend(wk_dev **out, wk_ctx *ctx, const wk_backend *backend, int threads) {
+weft_status wk_dev_open_backend(wk_dev **out, wk_ctx *ctx, const wk_backend *backend,
+                                const wk_dev_options *options) {
     *out = NULL;
-    if (threads < 0)
+    if (backend->abi != WK_ABI)
+        return WEFT_FAIL(&ctx->err, WEFT_E_UNSUPPORTED,
+                         "the backend was built for interface %u, this program has %u; install "
+                         "both from one build",
+                         (unsigned)backend->abi, WK_ABI);
+    if (options->threads < 0)
         return WEFT_FAIL(&ctx->err, WEFT_E_CONFIG,
-                         "threads is %d; give 0 (all cores) or a positive number", threads);
+                         "threads is %d; give 0 (all cores) or a positive number",
+                         options->threads);
+    if (options->hidden != WK_F32 && options->hidden != WK_BF16)
+        return WEFT_FAIL(&ctx->err, WEFT_E_CONFIG, "hidden states are float32 or bfloat16, not %s",
+                         wk_dtype_name(options->hidden));
     void *memory = NULL;
     WEFT_TRY(wk_host_alloc(ctx, &memory, 1, sizeof(wk_dev), "device"));
     wk_dev *dev = memory;
     dev->ctx = ctx;
     dev->backend = backend;
-    dev->threads = threads ? threads : usable_cores();
+    dev->options = *options;
+    dev->hidden = options->hidden;
+    dev->threads = options->threads ? options->threads : usable_cores();
+    dev->options.threads = dev->threads;
     dev->next_fake = WK_ARENA_ALIGN;
     backend->fill_ops(&dev->ops);
     weft_status st = backend->open(dev);
@@ -63,7 +76,7 @@ weft_status wk_dev_open(wk_dev **out, wk_ctx *ctx, const wk_dev_options *options
     const char *name = options->backend ? options->backend : "";
     for (size_t i = 0; i < sizeof built_in / sizeof *built_in; i++)
         if (strcmp(name, built_in[i]->name) == 0)
-            return wk_dev_open_backend(out, ctx, built_in[i], options->threads);
+            return wk_dev_open_backend(out, ctx, built_in[i], options);
     return WEFT_FAIL(&ctx->err, WEFT_E_CONFIG, "unknown backend \"%s\"; known: ref, cpu, dry",
                      name);
 }
@@ -100,4 +113,64 @@ weft_status wk_upload(wk_dev *dev, wk_tensor dst, const void *src) {
 weft_status wk_download(wk_dev *dev, void *dst, wk_tensor src) {
     WEFT_TRY(check_contiguous(dev, "download", src));
     return dev->backend->download(dev, dst, src.data, tensor_bytes(src));
+}
+
+/* ---- a device that works beside the host ---- */
+
+weft_status wk_replay(wk_dev *dev, const void *key, size_t bytes, wk_body body, void *ud) {
+    return dev->backend->replay ? dev->backend->replay(dev, key, bytes, body, ud) : body(ud);
+}
+
+weft_status wk_post(wk_dev *dev, wk_tensor src, uint64_t *ticket) {
+    const size_t bytes = tensor_bytes(src);
+    if (bytes > WK_LETTER_BYTES)
+        return WEFT_FAIL(&dev->ctx->err, WEFT_E_ARG, "post: %zu bytes, a letter holds %d", bytes,
+                         WK_LETTER_BYTES);
+    WEFT_TRY(check_contiguous(dev, "post", src));
+    if (dev->backend->post) return dev->backend->post(dev, src, ticket);
+    *ticket = dev->letters++;
+    if (!bytes) return WEFT_OK;
+    return dev->backend->download(dev, dev->letter[*ticket % WK_LETTERS], src.data, bytes);
+}
+
+weft_status wk_collect(wk_dev *dev, uint64_t ticket, void *dst, size_t bytes) {
+    if (dev->backend->collect) return dev->backend->collect(dev, ticket, dst, bytes);
+    if (bytes) memcpy(dst, dev->letter[ticket % WK_LETTERS], bytes);
+    return WEFT_OK;
+}
+
+weft_status wk_pinned_alloc(wk_dev *dev, void **out, size_t bytes, const char *what) {
+    if (!dev->backend->pinned_alloc) return wk_host_alloc(dev->ctx, out, bytes, 1, what);
+    weft_status st = dev->backend->pinned_alloc(dev, out, bytes);
+    if (st != WEFT_E_MEM) return st;
+    return WEFT_FAIL(&dev->ctx->err, st, "no pinned host memory for %s (%zu bytes)", what, bytes);
+}
+
+void wk_pinned_free(wk_dev *dev, void *ptr) {
+    if (!ptr) return;
+    if (dev->backend->pinned_release)
+        dev->backend->pinned_release(dev, ptr);
+    else
+        wk_host_free(dev->ctx, ptr);
+}
+
+weft_status wk_send(wk_dev *dev, wk_tensor dst, const void *pinned) {
+    WEFT_TRY(check_contiguous(dev, "send", dst));
+    return (dev->backend->send ? dev->backend->send : dev->backend->upload)(dev, dst.data, pinned,
+                                                                            tensor_bytes(dst));
+}
+
+weft_status wk_fetch(wk_dev *dev, void *pinned, wk_tensor src) {
+    WEFT_TRY(check_contiguous(dev, "fetch", src));
+    return (dev->backend->fetch ? dev->backend->fetch
+                                : dev->backend->download)(dev, pinned, src.data, tensor_bytes(src));
+}
+
+weft_status wk_meet(wk_dev *dev) {
+    return dev->backend->meet ? dev->backend->meet(dev) : WEFT_OK;
+}
+
+void wk_range(wk_dev *dev, const char *name) {
+    dev->range = name;
+    if (dev->backend->range) dev->backend->range(dev, name);
 }

@@ -8,6 +8,12 @@
  * inputs, every op is deterministic, and no op allocates. Indices, labels and offsets lie in device
  * memory, so they are not checked: the caller keeps them in range.
  *
+ * Hidden operands: activations of the frozen base and their gradients, marked (h). Each is float32
+ * or bfloat16, whatever the others of the call are; operands marked (H) have one dtype between
+ * them, float32 or bfloat16. Values are rounded to bfloat16 on store only, to nearest even; sums
+ * run in float32 or wider. A product of matrices may round its factors to bfloat16 when one of its
+ * operands is bfloat16 (tensor cores), never otherwise.
+ *
  * A backend's result for one row, sequence or segment may not depend on what else is in the call,
  * on its place, nor on the number of threads: a client's trajectory is then independent of its pack
  * mates.
@@ -39,7 +45,7 @@ typedef struct wk_segs {
  * `dx` alone; each falls back to `w` when its layout is not given. So the owner may drop the plain
  * copy once every op it is going to call has its layout. */
 typedef struct wk_weight {
-    wk_tensor w;       /* (O, D) */
+    wk_tensor w;       /* (O, D) (h) */
     wk_tensor fwd, dx; /* opaque bytes (u8); not given when the backend uses `w` itself */
     int64_t o, d;
 } wk_weight;
@@ -82,24 +88,26 @@ typedef struct {
     float alpha;
 } wk_axpy_args;
 
-/* y[i, :] = x[idx[i], :].  x (T, D)  idx (N) i32  →  y (N, D). */
+/* y[i, :] = x[idx[i], :]; zeros where idx[i] < 0.  x (T, D) (h)  idx (N) i32  →  y (N, D) (h). */
 typedef struct {
     wk_tensor y, x, idx;
 } wk_gather_rows_args;
 
-/* y[idx[i], :] = x[i, :]; other rows of y are left as they are. idx has no repeats. */
+/* y[idx[i], :] = x[i, :], where idx[i] < 0 nothing; other rows of y are left as they are. No index
+ * from 0 on occurs twice.  x (N, D) (h)  y (T, D) (h). */
 typedef struct {
     wk_tensor y, x, idx;
 } wk_scatter_rows_args;
 
 /* y[q, :] = mean of rows seq_off[q] … seq_off[q+1]-1 of x; an empty sequence gives zeros.
- * x (T, D)  seq_off (Q+1) i32  →  y (Q, D). */
+ * x (T, D) (h)  seq_off (Q+1) i32  →  y (Q, D). */
 typedef struct {
     wk_tensor y, x, seq_off;
 } wk_mean_pool_args;
 
 /* y[t, :] = word[tok[t], :] + pos[pos_id[t], :] (+ type[type_id[t], :]).
- * tok, pos_id, type_id (T) i32; word (V, D), pos (maxpos, D), type (n, D) opt with type_id. */
+ * tok, pos_id, type_id (T) i32; word (V, D), pos (maxpos, D), type (n, D) opt with type_id, the
+ * three (H); y (T, D) (h). */
 typedef struct {
     wk_tensor y, tok, pos_id, type_id, word, pos, type;
 } wk_embed_fwd_args;
@@ -113,13 +121,13 @@ typedef struct {
 } wk_weight_pack_args;
 
 /* y[t, :] = W x[t, :] + bias (+ residual[t, :]).
- * x (T, D)  W (O, D)  bias (O) opt  residual (T, O) opt, may be y itself  →  y (T, O). */
+ * x (T, D)  W (O, D)  bias (O) opt  residual (T, O) opt, may be y itself  →  y (T, O), all (H). */
 typedef struct {
     wk_tensor y, x, bias, residual;
     const wk_weight *w;
 } wk_linear_fwd_args;
 
-/* dx[t, :] = dy[t, :] W, or += when accumulate.  dy (T, O)  →  dx (T, D).
+/* dx[t, :] = dy[t, :] W, or += when accumulate.  dy (T, O)  W (O, D)  →  dx (T, D), all (H).
  * There is no dW: the base is frozen. */
 typedef struct {
     wk_tensor dx, dy;
@@ -131,8 +139,8 @@ typedef struct {
 
 /* y[t, :] = alpha * M[slot] x[t, :] + bias[slot], or += when accumulate; rows outside all segments
  * are left as they are.
- * x (N, D)  m (K, O, D)  bias (K, O) opt  →  y (N, O); m and bias are views into the stacked (K, P)
- * buffer, ld = its row stride.
+ * x (N, D) (h)  m (K, O, D)  bias (K, O) opt  →  y (N, O) (h); m and bias are views into the
+ * stacked (K, P) buffer, ld = its row stride.
  * LoRA: s = A x with O = R, then y += scale * B s with D = R. A trained head: O = C. */
 typedef struct {
     wk_tensor y, x, m, bias;
@@ -142,7 +150,7 @@ typedef struct {
 } wk_seg_linear_fwd_args;
 
 /* dx[t, :] = alpha * dy[t, :] M[slot], or += when accumulate; rows outside as above.
- * dy (N, O)  m (K, O, D)  →  dx (N, D). */
+ * dy (N, O) (h)  m (K, O, D)  →  dx (N, D) (h). */
 typedef struct {
     wk_tensor dx, dy, m;
     wk_segs segs;
@@ -152,7 +160,7 @@ typedef struct {
 
 /* dm[slot] += alpha * sum over the segment's rows of dy[t, :]^T x[t, :];
  * dbias[slot] += the sum of dy, without alpha.
- * dy (N, O)  x (N, D)  →  dm (K, O, D)  dbias (K, O) opt.
+ * dy (N, O) (h)  x (N, D) (h)  →  dm (K, O, D)  dbias (K, O) opt.
  * Rows in order, in chunks counted from the segment's first row. */
 typedef struct {
     wk_tensor dm, dbias, dy, x;
@@ -164,7 +172,7 @@ typedef struct {
  * segments are copied (or left, when accumulating).
  * keep of row t, column j of segment s: wk_rng_u32(key, index, step, round, client) / 2^32 >= p
  * with index = (t - off[s]) * D + j and (step, round, client) = rng[s]. A segment has < 2^32
- * elements. rng (S, 3) i32, read as u32. */
+ * elements. rng (S, 3) i32, read as u32. x, y (N, D) (H). */
 typedef struct {
     wk_tensor y, x, rng;
     wk_segs segs;
@@ -176,26 +184,28 @@ typedef struct {
 /* ---- norm, activation, attention ---- */
 
 /* z = x (+ residual);  y = (z - mean) * rstd * weight + bias, over each row, biased variance.
- * x (N, D), residual (N, D) opt, weight, bias (D) → y (N, D); z (N, D) opt, mean, rstd (N) opt:
- * what the backward needs. z may be x. Ba, Kiros, Hinton 2016. */
+ * x (N, D), residual (N, D) opt, z (N, D) opt (H); weight, bias (D) → y (N, D) (h); mean, rstd (N)
+ * opt, with z what the backward needs. z may be x. When z is rounded to bfloat16, y, mean and rstd
+ * come from the rounded z. Ba, Kiros, Hinton 2016. */
 typedef struct {
     wk_tensor y, z, mean, rstd, x, residual, weight, bias;
     float eps;
 } wk_layernorm_fwd_args;
 
 /* dz = rstd * (g - mean(g) - xhat * mean(g * xhat)), g = dy * weight, xhat = (z - mean) * rstd.
- * z and its branches (x, residual) share dz. dz may be dy. The norm's own parameters are frozen. */
+ * z and its branches (x, residual) share dz. dz may be dy. The norm's own parameters are frozen.
+ * dz, dy, z (N, D) (h). */
 typedef struct {
     wk_tensor dz, dy, z, mean, rstd, weight;
 } wk_layernorm_bwd_args;
 
-/* y = act(x); (N, D). GELU is the erf form, GELU_TANH the tanh form. y may be x. */
+/* y = act(x); (N, D) (H). GELU is the erf form, GELU_TANH the tanh form. y may be x. */
 typedef struct {
     wk_tensor y, x;
     wk_act act;
 } wk_act_fwd_args;
 
-/* dx = dy * act'(x), x being the input of act_fwd. dx may be dy. */
+/* dx = dy * act'(x), x being the input of act_fwd; (N, D) (H). dx may be dy. */
 typedef struct {
     wk_tensor dx, dy, x;
     wk_act act;
@@ -204,10 +214,10 @@ typedef struct {
 #define WK_MAX_HEAD_DIM 256
 
 /* o = softmax(scale * q k^T) v within each sequence and head; causal: position i sees j <= i.
- * q (T, H*Dh)  k, v (T, Hkv*Dh)  seq_off (Q+1) i32  →  o (T, H*Dh)  lse (T, H), the log of the
- * row's sum of exponentials. H is a multiple of Hkv (grouped heads), Dh <= WK_MAX_HEAD_DIM. Rows
- * outside all sequences are zeroed in o and left as they are in lse. Dao 2023 (FlashAttention-2)
- * for the blocking. */
+ * q (T, H*Dh)  k, v (T, Hkv*Dh)  seq_off (Q+1) i32  →  o (T, H*Dh), these (H); lse (T, H), the log
+ * of the row's sum of exponentials. H is a multiple of Hkv (grouped heads), Dh <= WK_MAX_HEAD_DIM.
+ * Rows outside all sequences are zeroed in o and left as they are in lse. Dao 2023
+ * (FlashAttention-2) for the blocking. */
 typedef struct {
     wk_tensor o, lse, q, k, v, seq_off;
     int32_t heads, kv_heads, max_len; /* max_len >= the longest sequence */
@@ -216,7 +226,7 @@ typedef struct {
 } wk_attn_fwd_args;
 
 /* Gradients of attn_fwd; p is recomputed from lse. dq, dk, dv shaped like q, k, v, overwritten;
- * rows outside all sequences are zeroed. */
+ * rows outside all sequences are zeroed. All but lse (H). */
 typedef struct {
     wk_tensor dq, dk, dv, d_o, q, k, v, o, lse, seq_off;
     int32_t heads, kv_heads, max_len;
@@ -265,6 +275,25 @@ typedef struct {
     float prox_mu;
 } wk_grad_norm_args;
 
+/* How far slots have drifted from an anchor: delta = w[k] - anchor.
+ *   sqnorm[k]       = |delta|^2, in double, in chunks of fixed size
+ *   sketch[k, j, b] = sum of sign_j(i) * delta_i over the i with bucket_j(i) = b, in float32
+ * bucket_j(i) = (i mod W) xor rot[i / W, j];  sign_j(i) is -1 where bit j of sign[i] is set,
+ * else 1. The AMS sketch (Alon, Matias, Szegedy 1999) of FDA in buckets that need no atomics:
+ * within a block of W numbers no two meet, and rows j are independent when rot and sign are. anchor
+ * (P); sqnorm (K) f64; sketch (K, R, W) opt with sign (P) u8 and rot (ceil(P/W), R) u8; R <= 8. */
+#define WK_SKETCH_WIDTH 256 /* W */
+typedef struct wk_drift {
+    wk_tensor anchor, sqnorm, sketch, sign, rot;
+} wk_drift;
+
+/* The drift of the slots that take part, from w (K, P); others keep their sqnorm and sketch. */
+typedef struct {
+    wk_tensor w;
+    wk_slot_state slots;
+    wk_drift drift;
+} wk_drift_args;
+
 /* Loshchilov, Hutter 2019, as torch.optim.AdamW; clipping as torch.nn.utils.clip_grad_norm_:
  *   c   = clip > 0 ? min(1, clip / (sqrt(sqnorm[k]) + 1e-6)) : 1
  *   g'  = c*g
@@ -272,10 +301,12 @@ typedef struct {
  *   m   = beta1*m + (1-beta1)*g'
  *   v   = beta2*v + (1-beta2)*g'^2
  *   w  -= lr / (1 - beta1^step) * m / (sqrt(v) / sqrt(1 - beta2^step) + eps)
- * w, g, m, v (K, P). */
+ * w, g, m, v (K, P). With drift.anchor given, also what drift would then compute, in the same pass
+ * and to the same bits. */
 typedef struct {
     wk_tensor w, g, m, v;
     wk_slot_state slots;
+    wk_drift drift; /* opt */
     float beta1, beta2, eps, weight_decay, clip;
 } wk_adamw_step_args;
 
@@ -299,6 +330,33 @@ typedef struct {
     wk_tensor acc, w, anchor, sqnorm;
     double weight;
 } wk_update_add_args;
+
+/* y[p] = sum over n of weight[n] * x[n, p], in order of n, in double.
+ * x (N, P)  weight (N) f64  →  y (P) f64. */
+typedef struct {
+    wk_tensor y, x, weight;
+} wk_weighted_sum_args;
+
+/* y[p] = mean of those of x[0 … N-1, p] whose rank lies in [lo, hi): the median for lo = (N-1)/2,
+ * hi = N/2 + 1, the trimmed mean for lo = b, hi = N - b. Ranks ascend from 0; equal values rank by
+ * n, NaN above everything. Summed by rank, in double. x (N, P), N <= WK_MAX_RANKED → y (P).
+ * Yin, Chen, Ramchandran, Bartlett 2018. */
+#define WK_MAX_RANKED 4096
+typedef struct {
+    wk_tensor y, x;
+    int64_t lo, hi;
+} wk_order_stat_args;
+
+/* y[i] += sigma * normal, drawn as cuRAND's curand_normal4 does (Box, Muller 1958): the Philox
+ * block i/4 of (key, step, round, client) has words v; with u = v[0] * 2^-32 + 2^-33 and
+ * a = (v[1] * 2^-32 + 2^-33) * 2 pi, elements 0 and 1 are sqrt(-2 ln u) * (sin a, cos a), and v[2],
+ * v[3] give elements 2 and 3. y (P). */
+typedef struct {
+    wk_tensor y;
+    uint64_t key;
+    uint32_t step, round, client;
+    float sigma;
+} wk_noise_args;
 
 typedef enum wk_server_kind {
     WK_SERVER_AVG = 0,  /* x += lr * delta */

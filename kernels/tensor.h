@@ -119,13 +119,15 @@ static inline int64_t wk_row_numel(wk_tensor t) {
 }
 
 static inline wk_tensor wk_vec(void *data, wk_dtype dtype, int64_t n) {
-    wk_tensor t = {0};
+    wk_tensor t;
+    memset(&t, 0, sizeof t);
     t.data = data, t.dtype = dtype, t.ndim = 1, t.dim[0] = n, t.ld = 1;
     return t;
 }
 
 static inline wk_tensor wk_mat(void *data, wk_dtype dtype, int64_t rows, int64_t cols) {
-    wk_tensor t = {0};
+    wk_tensor t;
+    memset(&t, 0, sizeof t);
     t.data = data, t.dtype = dtype, t.ndim = 2, t.dim[0] = rows, t.dim[1] = cols, t.ld = cols;
     return t;
 }

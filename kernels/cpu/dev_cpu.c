@@ -45,6 +45,9 @@ static void fill_ops(wk_ops *table) {
 }
 
 static weft_status open_cpu(wk_dev *dev) {
+    if (dev->hidden != WK_F32)
+        return WEFT_FAIL(&dev->ctx->err, WEFT_E_UNSUPPORTED,
+                         "the cpu backend computes in float32 only; set run.dtype=f32");
     void *memory = NULL;
     WEFT_TRY(wk_host_alloc(dev->ctx, &memory, 1, sizeof(cpu_impl), "cpu device"));
     cpu_impl *impl = memory;
@@ -62,6 +65,7 @@ static void close_cpu(wk_dev *dev) {
 }
 
 const wk_backend wk_backend_cpu = {
+    .abi = WK_ABI,
     .name = "cpu",
     .open = open_cpu,
     .close = close_cpu,

@@ -72,6 +72,7 @@ static weft_status sync_dry(wk_dev *dev) {
 }
 
 const wk_backend wk_backend_dry = {
+    .abi = WK_ABI,
     .name = "dry",
     .open = open_dry,
     .close = close_dry,

@@ -54,6 +54,7 @@ static void close_ref(wk_dev *dev) {
 }
 
 const wk_backend wk_backend_ref = {
+    .abi = WK_ABI,
     .name = "ref",
     .open = open_ref,
     .close = close_ref,

@@ -9,7 +9,8 @@ static wk_ctx ctx;
 
 static wk_dev *open_device(const char *backend) {
     wk_dev *dev = NULL;
-    check_ok(wk_dev_open(&dev, &ctx, &(wk_dev_options){backend, 1}), &ctx.err);
+    check_ok(wk_dev_open(&dev, &ctx, &(wk_dev_options){.backend = backend, .threads = 1}),
+             &ctx.err);
     return dev;
 }
 
@@ -125,11 +126,12 @@ static void no_memory_is_reported(void **state) {
     wk_dev *dev = NULL;
     wk_arena a;
     allocations_left = 0;
-    assert_int_equal(wk_dev_open(&dev, &ctx, &(wk_dev_options){"ref", 1}), WEFT_E_MEM);
+    assert_int_equal(wk_dev_open(&dev, &ctx, &(wk_dev_options){.backend = "ref", .threads = 1}),
+                     WEFT_E_MEM);
     assert_null(dev);
     assert_non_null(strstr(ctx.err.text, "device"));
     allocations_left = 1;
-    check_ok(wk_dev_open(&dev, &ctx, &(wk_dev_options){"ref", 1}), &ctx.err);
+    check_ok(wk_dev_open(&dev, &ctx, &(wk_dev_options){.backend = "ref", .threads = 1}), &ctx.err);
     assert_int_equal(wk_arena_open(&a, dev, "weights", 4096), WEFT_E_MEM);
     assert_string_equal(ctx.err.text, "no memory for arena weights (4096 bytes) on device ref");
     wk_arena_close(&a);

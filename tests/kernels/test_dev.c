@@ -11,7 +11,8 @@ static wk_ctx ctx;
 
 static wk_dev *open_device(const char *backend, int threads) {
     wk_dev *dev = NULL;
-    check_ok(wk_dev_open(&dev, &ctx, &(wk_dev_options){backend, threads}), &ctx.err);
+    check_ok(wk_dev_open(&dev, &ctx, &(wk_dev_options){.backend = backend, .threads = threads}),
+             &ctx.err);
     return dev;
 }
 
@@ -36,11 +37,13 @@ static void opening_by_name(void **state) {
     wk_dev_close(dev);
     wk_dev_close(NULL);
 
-    assert_int_equal(wk_dev_open(&dev, &ctx, &(wk_dev_options){"gpu", 1}), WEFT_E_CONFIG);
+    assert_int_equal(wk_dev_open(&dev, &ctx, &(wk_dev_options){.backend = "gpu", .threads = 1}),
+                     WEFT_E_CONFIG);
     assert_null(dev);
     assert_string_equal(ctx.err.text, "unknown backend \"gpu\"; known: ref, cpu, dry");
     assert_int_equal(wk_dev_open(&dev, &ctx, &(wk_dev_options){0}), WEFT_E_CONFIG);
-    assert_int_equal(wk_dev_open(&dev, &ctx, &(wk_dev_options){"ref", -1}), WEFT_E_CONFIG);
+    assert_int_equal(wk_dev_open(&dev, &ctx, &(wk_dev_options){.backend = "ref", .threads = -1}),
+                     WEFT_E_CONFIG);
     assert_non_null(strstr(ctx.err.text, "threads is -1"));
 }
 
@@ -66,13 +69,15 @@ static void opening_a_plugin(void **state) {
     wk_backend plugin = wk_backend_ref;
     wk_dev *dev = NULL;
     plugin.name = "plugin", plugin.open = open_counted, plugin.close = close_counted;
-    check_ok(wk_dev_open_backend(&dev, &ctx, &plugin, 1), &ctx.err);
+    check_ok(wk_dev_open_backend(&dev, &ctx, &plugin, &(wk_dev_options){.threads = 1}), &ctx.err);
     wk_dev_close(dev);
     assert_true(opened == 1 && closed == 1);
-    assert_int_equal(wk_dev_open_backend(&dev, &ctx, &plugin, 9), WEFT_E_DEVICE);
+    assert_int_equal(wk_dev_open_backend(&dev, &ctx, &plugin, &(wk_dev_options){.threads = 9}),
+                     WEFT_E_DEVICE);
     assert_true(!dev && opened == 2 && closed == 1);
     plugin.fill_ops = fill_all_but_one;
-    assert_int_equal(wk_dev_open_backend(&dev, &ctx, &plugin, 1), WEFT_E_UNSUPPORTED);
+    assert_int_equal(wk_dev_open_backend(&dev, &ctx, &plugin, &(wk_dev_options){.threads = 1}),
+                     WEFT_E_UNSUPPORTED);
     assert_string_equal(ctx.err.text, "backend plugin has no op mse");
     assert_true(!dev && opened == 3 && closed == 2);
 }
@@ -131,7 +136,8 @@ static void dry_counts(void **state) {
 
     wk_backend packing = wk_backend_ref;
     packing.fill_ops = fill_packing;
-    check_ok(wk_dev_open_backend(&target, &ctx, &packing, 1), &ctx.err);
+    check_ok(wk_dev_open_backend(&target, &ctx, &packing, &(wk_dev_options){.threads = 1}),
+             &ctx.err);
     assert_int_equal(wk_weight_pack_bytes(dry, 10, 20, false), 0);
     wk_dev_dry_plan_for(dry, target);
     assert_int_equal(wk_weight_pack_bytes(dry, 10, 20, false), 600);

@@ -17,7 +17,9 @@ static wk_dev *dev;
 static int open_ref(void **state) {
     (void)state;
     wk_ctx_init(&ctx, NULL);
-    return wk_dev_open(&dev, &ctx, &(wk_dev_options){"ref", 2}) == WEFT_OK ? 0 : -1;
+    return wk_dev_open(&dev, &ctx, &(wk_dev_options){.backend = "ref", .threads = 2}) == WEFT_OK
+               ? 0
+               : -1;
 }
 
 static int close_ref(void **state) {

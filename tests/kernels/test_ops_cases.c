@@ -27,7 +27,8 @@ static wk_ctx ctx;
 static wk_dev *open_device(const char *backend, int threads) {
     wk_dev *dev = NULL;
     wk_ctx_init(&ctx, NULL);
-    check_ok(wk_dev_open(&dev, &ctx, &(wk_dev_options){backend, threads}), &ctx.err);
+    check_ok(wk_dev_open(&dev, &ctx, &(wk_dev_options){.backend = backend, .threads = threads}),
+             &ctx.err);
     return dev;
 }
 

@@ -13,7 +13,8 @@ static wk_arena arena;
 static int open_dry(void **state) {
     (void)state;
     wk_ctx_init(&ctx, NULL);
-    if (wk_dev_open(&dev, &ctx, &(wk_dev_options){"dry", 1}) != WEFT_OK) return -1;
+    if (wk_dev_open(&dev, &ctx, &(wk_dev_options){.backend = "dry", .threads = 1}) != WEFT_OK)
+        return -1;
     return wk_arena_open(&arena, dev, "test", (size_t)1 << 30) == WEFT_OK ? 0 : -1;
 }
 

@@ -262,8 +262,8 @@ static void clients_are_independent_on(const char *backend) {
     for (int i = 0; i < N; i++) in.label[i] = i % 7 == 4 ? -1 : i % C;
     wk_ctx_init(&ctx, NULL);
     wk_dev *one = NULL, *two = NULL;
-    RUN(wk_dev_open(&one, &ctx, &(wk_dev_options){backend, 1}));
-    RUN(wk_dev_open(&two, &ctx, &(wk_dev_options){backend, 2}));
+    RUN(wk_dev_open(&one, &ctx, &(wk_dev_options){.backend = backend, .threads = 1}));
+    RUN(wk_dev_open(&two, &ctx, &(wk_dev_options){.backend = backend, .threads = 2}));
     run_clients(one, &in, &pack, 0, 3, 0);
     for (int c = 0; c < 3; c++)
         assert_true(pack.w[slot_of(c, 0) * P] != in.w[c * P]); /* something happened */

@@ -89,7 +89,7 @@ static void dropout_masks(void **state) {
     wk_ctx ctx;
     wk_dev *dev = NULL;
     wk_ctx_init(&ctx, NULL);
-    check_ok(wk_dev_open(&dev, &ctx, &(wk_dev_options){"ref", 1}), &ctx.err);
+    check_ok(wk_dev_open(&dev, &ctx, &(wk_dev_options){.backend = "ref", .threads = 1}), &ctx.err);
     const float rates[] = {0.05f, 0.1f, 0.5f, 0.9f};
     for (int r = 0; r < 4; r++) {
         const double p = (double)rates[r], n = ROWS * WIDTH;

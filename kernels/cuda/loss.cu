@@ -1,0 +1,5 @@
+#include "kernels/cuda/device.cuh"
+
+void cuda_fill_loss(wk_ops *table) {
+    (void)table;
+}
