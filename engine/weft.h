@@ -180,6 +180,7 @@ typedef struct weft_hooks {
 /* ---- engine ---- */
 
 typedef struct weft_engine weft_engine;
+struct wk_backend;
 
 typedef struct weft_engine_options {
     size_t size; /* sizeof(weft_engine_options): WEFT_ENGINE_OPTIONS_INIT */
@@ -189,6 +190,10 @@ typedef struct weft_engine_options {
     const weft_rows *test;           /* may be NULL: no server evaluation */
     const weft_partition *partition; /* NULL with train NULL */
     weft_hooks hooks;
+    /* A backend that a plugin brought (libweft_cuda), for run.device auto and cuda; or NULL and why
+     * there is none, one line, for messages. Both live as long as the engine. */
+    const struct wk_backend *backend;
+    const char *backend_note;
 } weft_engine_options;
 
 #define WEFT_ENGINE_OPTIONS_INIT                                                                   \
@@ -203,7 +208,8 @@ void weft_engine_close(weft_engine *engine);
 typedef struct weft_engine_info {
     const char *architecture; /* "bert" */
     const char *backend;      /* "cpu" */
-    const char *backend_note; /* instruction set, GEMM implementation */
+    const char *backend_note; /* instruction set, GEMM implementation; the card */
+    const char *hidden_dtype; /* of the base's weights and activations: "float32", "bfloat16" */
     int threads;
     int64_t base_parameters;
     int64_t adapter_numel; /* trainable numbers that travel */

@@ -20,6 +20,7 @@ typedef weft_status (*wk_body)(void *ud);
 typedef struct wk_backend {
     uint32_t abi;     /* WK_ABI of the build that made it */
     const char *name; /* "ref", "cpu", "dry", "cuda" */
+    unsigned traits;  /* WK_TRAIT_* */
     weft_status (*open)(wk_dev *dev);
     void (*close)(wk_dev *dev);
     weft_status (*alloc)(wk_dev *dev, uintptr_t *out, size_t bytes);
@@ -40,6 +41,8 @@ typedef struct wk_backend {
     weft_status (*meet)(wk_dev *dev);
     void (*range)(wk_dev *dev, const char *name);
 } wk_backend;
+
+#define WK_TRAIT_PREFERS_BF16 1u /* hidden states are best kept as bfloat16 */
 
 /* Changes whenever wk_backend, wk_dev, wk_ops or an argument struct does. */
 #define WK_ABI 1u

@@ -87,9 +87,21 @@ static weft_status read(loader *ld, const char *module, const char *tensor, int6
     return convert(ld, module, tensor, &t, rows, cols, out);
 }
 
+/* Uploads floats, rounded in place when the device keeps them as bfloat16. */
+static weft_status put(loader *ld, wk_tensor dst, float *values) {
+    if (dst.dtype == WK_BF16) {
+        uint16_t half; /* element i is written behind what is still to be read */
+        for (int64_t i = 0; i < wk_numel(dst); i++) {
+            half = wk_f32_to_bf16(values[i]);
+            memcpy((char *)values + 2 * i, &half, sizeof half);
+        }
+    }
+    return wk_upload(ld->m->dev, dst, values);
+}
+
 static weft_status load(loader *ld, const char *module, const char *tensor, wk_tensor dst) {
     WEFT_TRY(read(ld, module, tensor, dst.dim[0], dst.ndim == 2 ? dst.dim[1] : 0, ld->stage));
-    return wk_upload(ld->m->dev, dst, ld->stage);
+    return put(ld, dst, ld->stage);
 }
 
 static weft_status load_embedding(loader *ld, const char *module, wk_tensor dst) {
