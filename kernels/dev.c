@@ -6,6 +6,7 @@
 
 #include "kernels/arena.h"
 #include "kernels/backends.h"
+#include "kernels/profile.h"
 
 #include <sched.h>
 #include <string.h>
@@ -118,7 +119,8 @@ weft_status wk_download(wk_dev *dev, void *dst, wk_tensor src) {
 /* ---- a device that works beside the host ---- */
 
 weft_status wk_replay(wk_dev *dev, const void *key, size_t bytes, wk_body body, void *ud) {
-    return dev->backend->replay ? dev->backend->replay(dev, key, bytes, body, ud) : body(ud);
+    if (!dev->backend->replay || dev->profile) return body(ud);
+    return dev->backend->replay(dev, key, bytes, body, ud);
 }
 
 weft_status wk_post(wk_dev *dev, wk_tensor src, uint64_t *ticket) {
@@ -173,4 +175,5 @@ weft_status wk_meet(wk_dev *dev) {
 void wk_range(wk_dev *dev, const char *name) {
     dev->range = name;
     if (dev->backend->range) dev->backend->range(dev, name);
+    if (dev->profile) wk_profile_range(dev, name);
 }
