@@ -57,6 +57,10 @@ static inline we_positions we_engine_positions(const weft_engine *e) {
  * pooled features; when training also every adapter gradient, added to adapters->g. */
 WEFT_NODISCARD weft_status we_engine_pass(weft_engine *e, const we_adapters *adapters, bool train);
 
+/* A round with the costs of its phases: seconds on a real device, FLOPs and bytes on a dry one. */
+WEFT_NODISCARD weft_status we_profile_round(weft_engine *e, bool replays, weft_profile *out,
+                                            weft_round_report *report);
+
 /* Forward passes over rows, packed, in order. `rows` NULL: 0 … n-1. After each pack `take` sees
  * which rows [first, first+count) of the list it held; outputs are in acts. `adapters` as in
  * we_pass. */

@@ -77,7 +77,8 @@ static weft_status dry_run(weft_plan *plan, weft_engine *e) {
     add_item(plan, "device workspace", target->held);
     if (e->slots.n > 0) {
         weft_round_report r = {0};
-        WEFT_TRY_GOTO(st, weft_engine_round(e, &r, NULL), out);
+        WEFT_TRY_GOTO(st, we_profile_round(e, false, &plan->profile, &r), out);
+        plan->profile_tokens = r.tokens;
         expect_round(plan, e);
         plan->packs = (double)r.packs * plan->tokens / (double)r.tokens;
         plan->flops = e->dev->count.flops * plan->tokens / (double)r.tokens;

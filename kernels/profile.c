@@ -62,8 +62,9 @@ static weft_status change(wk_dev *dev, wk_profile *p, int range) {
     return WEFT_OK;
 }
 
-weft_status wk_profile_begin(wk_dev *dev, wk_profile *profile) {
+weft_status wk_profile_begin(wk_dev *dev, wk_profile *profile, bool replays) {
     memset(profile, 0, sizeof *profile);
+    profile->replays = replays;
     WEFT_TRY(dev->backend->sync(dev));
     profile->count = dev->count;
     profile->launches = dev->launches;

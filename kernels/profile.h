@@ -1,7 +1,7 @@
 /* Where the time of some work goes, by the ranges that wk_range names: seconds on the device, and
- * on a dry device FLOPs and bytes. One profile at a time on a device. wk_replay calls its body
- * meanwhile, since what happens inside a replay cannot be told apart; so gaps between launches
- * count too. */
+ * on a dry device FLOPs and bytes. One profile at a time on a device. What happens inside a replay
+ * cannot be told apart: either a replay is one range, or wk_replay calls its body meanwhile, and
+ * then the gaps between launches count too. */
 #ifndef WK_PROFILE_H
 #define WK_PROFILE_H
 
@@ -17,6 +17,7 @@ typedef struct wk_phase {
 } wk_phase;
 
 typedef struct wk_profile {
+    bool replays;                      /* replays stay on and are one range, WK_REPLAY_RANGE */
     wk_phase phase[WK_PROFILE_PHASES]; /* in order of first use */
     int n;
     /* Ranges whose time is not known yet: stamp i begins range[i]. */
@@ -26,8 +27,10 @@ typedef struct wk_profile {
     weft_status st; /* first failure; wk_profile_end returns it */
 } wk_profile;
 
+#define WK_REPLAY_RANGE "passes"
+
 /* Zeroes *profile and lets the device fill it until wk_profile_end. */
-WEFT_NODISCARD weft_status wk_profile_begin(wk_dev *dev, wk_profile *profile);
+WEFT_NODISCARD weft_status wk_profile_begin(wk_dev *dev, wk_profile *profile, bool replays);
 /* Waits for the device. */
 WEFT_NODISCARD weft_status wk_profile_end(wk_dev *dev);
 /* Called by wk_range. */

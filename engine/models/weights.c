@@ -89,13 +89,7 @@ static weft_status read(loader *ld, const char *module, const char *tensor, int6
 
 /* Uploads floats, rounded in place when the device keeps them as bfloat16. */
 static weft_status put(loader *ld, wk_tensor dst, float *values) {
-    if (dst.dtype == WK_BF16) {
-        uint16_t half; /* element i is written behind what is still to be read */
-        for (int64_t i = 0; i < wk_numel(dst); i++) {
-            half = wk_f32_to_bf16(values[i]);
-            memcpy((char *)values + 2 * i, &half, sizeof half);
-        }
-    }
+    if (dst.dtype == WK_BF16) we_round_to_bf16(values, wk_numel(dst));
     return wk_upload(ld->m->dev, dst, values);
 }
 
