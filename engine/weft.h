@@ -222,6 +222,7 @@ typedef struct weft_engine_info {
     int32_t num_labels;
     int32_t slots;
     int64_t pack_tokens;
+    int64_t device_bytes; /* held on the device: base, adapters, activations, workspace */
 } weft_engine_info;
 
 void weft_engine_info_get(const weft_engine *engine, weft_engine_info *out);
