@@ -54,7 +54,7 @@ static weft_status open_cpu(wk_dev *dev) {
     dev->impl = impl;
     wk_ops ignored;
     impl->own = fill_best(&ignored);
-    const weft_status st = cpu_gemm_select(dev, CPU_GEMM_AUTO);
+    const weft_status st = cpu_gemm_select(dev, CPU_GEMM_OWN);
     if (st != WEFT_OK) wk_host_free(dev->ctx, impl);
     return st;
 }
