@@ -8,7 +8,6 @@
  *   e1   clients with batches of 8x128, 32x128 and 16 ragged rows, 1 to 256 of them at once
  *   e8   one client with a batch that fills a pack
  * --quick keeps a few of them. Losses are printed, so that a rival's can be compared. */
-#include "bench/bench_floor.h"
 #include "bench/synthetic.h"
 #include "engine/weft.h"
 
@@ -16,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_STEPS 4096
+#define MAX_STEPS 10000
 
 #ifdef WEFT_BENCH_CUDA
 #    include "kernels/dev.h"
@@ -49,27 +48,15 @@ typedef struct run {
     const job *job;
     weft_engine *engine;
     weft_plan plan;
-    weft_profile passes, phases;
-    weft_ceilings ceilings;
+    weft_bench bench;
     int64_t device_bytes;
-    const char *backend, *note, *hidden;
+    const char *hidden;
     char backend_text[32], note_text[200];
-    double mark[MAX_STEPS]; /* when a step was issued */
-    int marks;
-    double seconds, tokens, client_steps, steps, loss; /* of the timed round */
-    double median, p95;
 } run;
 
 static void die(const char *what, const weft_error *err) {
     (void)fprintf(stderr, "bench_round: %s%s%s\n", what, err ? ": " : "", err ? err->text : "");
     exit(1);
-}
-
-static bool tick(void *ud, weft_phase phase, int64_t done, int64_t total) {
-    run *r = ud;
-    (void)done, (void)total;
-    if (phase == WEFT_PHASE_TRAIN && r->marks < MAX_STEPS) r->mark[r->marks++] = bench_now();
-    return true;
 }
 
 static weft_config *make_config(const options *o, const job *j) {
@@ -103,43 +90,6 @@ static weft_config *make_config(const options *o, const job *j) {
     return c;
 }
 
-static int by_size(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Intervals between steps, once the host is as far ahead of the device as it may be. */
-static void take_intervals(run *r) {
-    static double interval[MAX_STEPS];
-    int n = 0;
-    for (int i = 5; i < r->marks; i++) interval[n++] = r->mark[i] - r->mark[i - 1];
-    if (n == 0) interval[n++] = r->seconds / r->steps;
-    qsort(interval, (size_t)n, sizeof *interval, by_size);
-    r->median = interval[n / 2];
-    r->p95 = interval[(n * 95) / 100 < n ? (n * 95) / 100 : n - 1];
-}
-
-static void measure(run *r) {
-    weft_error err = {0};
-    weft_round_report report;
-    /* The first round meets each shape twice or more, after which a device may replay it. */
-    if (weft_engine_round(r->engine, &report, &err) != WEFT_OK) die("warm-up", &err);
-    r->marks = 0;
-    const double start = bench_now();
-    if (weft_engine_round(r->engine, &report, &err) != WEFT_OK) die("round", &err);
-    r->seconds = bench_now() - start;
-    r->tokens = (double)report.tokens;
-    r->client_steps = (double)report.steps;
-    r->steps = r->client_steps / r->job->clients;
-    r->loss = report.loss;
-    take_intervals(r);
-    if (weft_engine_profile(r->engine, true, &r->passes, &report, &err) != WEFT_OK)
-        die("profile", &err);
-    if (weft_engine_profile(r->engine, false, &r->phases, &report, &err) != WEFT_OK)
-        die("profile", &err);
-    if (weft_engine_ceilings(r->engine, &r->ceilings, &err) != WEFT_OK) die("ceilings", &err);
-}
-
 static void run_job(run *r, synthetic_model *model) {
     const synthetic_rows shape = {r->job->clients, r->job->batch, r->job->length, r->job->ragged};
     weft_rows rows;
@@ -150,7 +100,6 @@ static void run_job(run *r, synthetic_model *model) {
     if (weft_partition_build(&part, config, &rows, &err) != WEFT_OK) die("partition", &err);
     weft_engine_options o = WEFT_ENGINE_OPTIONS_INIT;
     o.config = config, o.model = synthetic_source(model), o.train = &rows, o.partition = part;
-    o.hooks.ud = r, o.hooks.tick = tick;
 #ifdef WEFT_BENCH_CUDA
     o.backend = &wk_backend_cuda;
 #endif
@@ -162,7 +111,7 @@ static void run_job(run *r, synthetic_model *model) {
     (void)snprintf(r->note_text, sizeof r->note_text, "%s", info.backend_note);
     r->hidden = info.hidden_dtype;
     r->device_bytes = info.device_bytes;
-    measure(r);
+    if (weft_engine_bench(r->engine, &r->bench, &err) != WEFT_OK) die("bench", &err);
     weft_engine_close(r->engine);
     weft_partition_free(part);
     weft_config_free(config);
@@ -171,8 +120,8 @@ static void run_job(run *r, synthetic_model *model) {
 
 /* Seconds that the floor of the phase takes: FLOPs or bytes at the ceiling, whichever is more. */
 static double floor_of(const run *r, const weft_phase_cost *cost) {
-    const double by_flops = cost->flops / r->ceilings.flops;
-    const double by_bytes = cost->bytes / r->ceilings.bytes;
+    const double by_flops = cost->flops / r->bench.ceilings.flops;
+    const double by_bytes = cost->bytes / r->bench.ceilings.bytes;
     return by_flops > by_bytes ? by_flops : by_bytes;
 }
 
@@ -182,42 +131,34 @@ static const weft_phase_cost *counted(const run *r, const char *name) {
     return NULL;
 }
 
-static double waiting_share(const run *r) {
-    double other = 0;
-    for (int i = 0; i < r->passes.n; i++)
-        if (strcmp(r->passes.phase[i].name, "other") == 0) other = r->passes.phase[i].seconds;
-    return r->passes.total.seconds > 0 ? other / r->passes.total.seconds : 0;
-}
-
-static double launches_per_step(const run *r) {
-    return (double)r->phases.total.launches / r->steps;
-}
-
 static double achieved(const run *r) {
-    return r->plan.profile.total.flops / r->seconds;
+    return r->plan.profile.total.flops / r->bench.seconds;
 }
 
 static void print_phases(const run *r) {
     printf("    %-38s %9s %6s %9s %8s %9s %6s %8s\n", "phase (issued piece by piece)", "ms/step",
            "share", "TFLOP/s", "GB/s", "floor ms", "share", "launches");
-    for (int i = 0; i < r->phases.n; i++) {
-        const weft_phase_cost *p = &r->phases.phase[i], *c = counted(r, p->name);
+    for (int i = 0; i < r->bench.phases.n; i++) {
+        const weft_phase_cost *p = &r->bench.phases.phase[i], *c = counted(r, p->name);
         const weft_phase_cost none = {0};
         if (!c) c = &none;
         const double floor = floor_of(r, c);
         printf("    %-38s %9.3f %5.1f%% %9.2f %8.1f %9.3f %6.2f %8.0f\n", p->name,
-               1e3 * p->seconds / r->steps, 100 * p->seconds / r->phases.total.seconds,
-               1e-12 * c->flops / p->seconds, 1e-9 * c->bytes / p->seconds, 1e3 * floor / r->steps,
-               floor / p->seconds, (double)p->launches / r->steps);
+               1e3 * p->seconds / r->bench.steps, 100 * p->seconds / r->bench.phases.total.seconds,
+               1e-12 * c->flops / p->seconds, 1e-9 * c->bytes / p->seconds,
+               1e3 * floor / r->bench.steps, floor / p->seconds,
+               (double)p->launches / r->bench.steps);
     }
 }
 
 static void print_line(const run *r) {
     printf("%-13s %7d %9.0f %9.3f %9.3f %10.1f %10.1f %9.2f %7.1f%% %7.1f%% %8.0f %8.2f %8.4f\n",
-           r->job->id, r->job->clients, r->tokens / r->steps, 1e3 * r->median, 1e3 * r->p95,
-           1e-3 * r->tokens / r->seconds, r->client_steps / r->seconds, 1e-12 * achieved(r),
-           100 * achieved(r) / r->ceilings.flops, 100 * waiting_share(r), launches_per_step(r),
-           (double)r->device_bytes / (1 << 30), r->loss);
+           r->job->id, r->job->clients, r->bench.tokens / r->bench.steps,
+           1e3 * r->bench.step_median, 1e3 * r->bench.step_p95,
+           1e-3 * r->bench.tokens / r->bench.seconds, r->bench.client_steps / r->bench.seconds,
+           1e-12 * achieved(r), 100 * achieved(r) / r->bench.ceilings.flops,
+           100 * r->bench.waiting_share, r->bench.launches_per_step,
+           (double)r->device_bytes / (1 << 30), r->bench.loss);
     (void)fflush(stdout);
 }
 
@@ -239,18 +180,21 @@ static void write_json(FILE *f, const run *r, bool first) {
                   "   \"phases\": [",
                   first ? "" : ",\n", r->job->id, r->o->model, r->backend_text, r->note_text,
                   r->hidden, r->o->placement ? "true" : "false", r->job->clients, r->job->batch,
-                  r->job->length, r->job->ragged ? "true" : "false", r->steps, r->tokens / r->steps,
-                  1e3 * r->median, 1e3 * r->p95, r->tokens / r->seconds,
-                  r->client_steps / r->seconds, achieved(r), r->ceilings.flops, r->ceilings.bytes,
-                  waiting_share(r), launches_per_step(r), (long long)r->device_bytes, r->loss);
-    for (int i = 0; i < r->phases.n; i++) {
-        const weft_phase_cost *p = &r->phases.phase[i], *c = counted(r, p->name);
+                  r->job->length, r->job->ragged ? "true" : "false", r->bench.steps,
+                  r->bench.tokens / r->bench.steps, 1e3 * r->bench.step_median,
+                  1e3 * r->bench.step_p95, r->bench.tokens / r->bench.seconds,
+                  r->bench.client_steps / r->bench.seconds, achieved(r), r->bench.ceilings.flops,
+                  r->bench.ceilings.bytes, r->bench.waiting_share, r->bench.launches_per_step,
+                  (long long)r->device_bytes, r->bench.loss);
+    for (int i = 0; i < r->bench.phases.n; i++) {
+        const weft_phase_cost *p = &r->bench.phases.phase[i], *c = counted(r, p->name);
         (void)fprintf(f,
                       "%s{\"name\": \"%s\", \"ms_per_step\": %.5f, \"gflop_per_step\": %.4f, "
                       "\"mb_per_step\": %.3f, \"launches_per_step\": %.1f}",
-                      i ? ", " : "", p->name, 1e3 * p->seconds / r->steps,
-                      c ? 1e-9 * c->flops / r->steps : 0, c ? 1e-6 * c->bytes / r->steps : 0,
-                      (double)p->launches / r->steps);
+                      i ? ", " : "", p->name, 1e3 * p->seconds / r->bench.steps,
+                      c ? 1e-9 * c->flops / r->bench.steps : 0,
+                      c ? 1e-6 * c->bytes / r->bench.steps : 0,
+                      (double)p->launches / r->bench.steps);
     }
     (void)fprintf(f, "]}");
 }
@@ -326,8 +270,8 @@ int main(int argc, char **argv) {
         run_job(&r, &model);
         if (first) {
             printf("%s on %s (%s), hidden states %s; ceilings %.1f TFLOP/s, %.1f GB/s\n", o.model,
-                   r.backend_text, r.note_text, r.hidden, 1e-12 * r.ceilings.flops,
-                   1e-9 * r.ceilings.bytes);
+                   r.backend_text, r.note_text, r.hidden, 1e-12 * r.bench.ceilings.flops,
+                   1e-9 * r.bench.ceilings.bytes);
         }
         print_head();
         print_line(&r);

@@ -352,6 +352,24 @@ typedef struct weft_ceilings {
 WEFT_NODISCARD weft_status weft_engine_ceilings(weft_engine *engine, weft_ceilings *out,
                                                 weft_error *err);
 
+typedef struct weft_bench {
+    /* Of the timed round. */
+    double seconds, tokens, client_steps;
+    double steps;                 /* optimizer steps, each of all clients of a wave */
+    double step_median, step_p95; /* seconds from one step's end to the next's */
+    double loss;
+    int64_t packs;
+    /* Of the rounds after it. */
+    weft_profile passes, phases; /* with replays and without */
+    double waiting_share;        /* of the device's time, neither in a pass nor in the optimizer */
+    double launches_per_step;    /* without replays */
+    weft_ceilings ceilings;
+} weft_bench;
+
+/* Four rounds: one to warm up (a device that replays meets its shapes), one timed, two profiled;
+ * then the ceilings. */
+WEFT_NODISCARD weft_status weft_engine_bench(weft_engine *engine, weft_bench *out, weft_error *err);
+
 /* ---- plan ---- */
 
 #define WEFT_PLAN_ITEMS 24
