@@ -19,11 +19,11 @@ template <class T> WK_DEVICE float exponential(float x) {
  * 7.1.26, off by 1.5e-7 at most; in float, cdf and x * cdf stay as close to the truth as with erff,
  * and closer far below 0, where 1 + erf cancels. */
 template <class T> WK_DEVICE float normal_cdf(float x, float *density) {
-    const float t = __fdividef(1.0f, 1.0f + 0.23164190f * fabsf(x)); /* 0.3275911 / sqrt(2) */
-    const float poly = ((((1.061405429f * t - 1.453152027f) * t + 1.421413741f) * t - 0.284496736f) *
-                            t +
-                        0.254829592f) *
-                       t;
+    const float t = __fdividef(1.0f, fmaf(0.23164189f, fabsf(x), 1.0f)); /* 0.3275911 / sqrt(2) */
+    float poly = fmaf(1.061405429f, t, -1.453152027f);
+    poly = fmaf(poly, t, 1.421413741f);
+    poly = fmaf(poly, t, -0.284496736f);
+    poly = fmaf(poly, t, 0.254829592f) * t;
     *density = exponential<T>(-0.5f * x * x);
     const float tail = 0.5f * poly * *density;
     return x < 0.0f ? tail : 1.0f - tail;
@@ -32,9 +32,9 @@ template <class T> WK_DEVICE float normal_cdf(float x, float *density) {
 /* s = (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)) of the tanh form, u = sqrt(2/pi) (x + 0.044715 x^3), and
  * 2 du/dx. s is 0 or 1 long before the bound on x, which keeps squares finite. */
 template <class T> WK_DEVICE float gelu_gate(float x, float *two_du) {
-    const float c = fminf(fmaxf(x, -64.0f), 64.0f), square = c * c;
-    *two_du = 2.0f * SQRT_2_OVER_PI * (1.0f + 3.0f * GELU_CUBE * square);
-    const float two_u = 2.0f * SQRT_2_OVER_PI * c * (1.0f + GELU_CUBE * square);
+    const float c = fminf(fmaxf(x, -64.0f), 64.0f);
+    *two_du = 2.0f * SQRT_2_OVER_PI * fmaf(3.0f * GELU_CUBE * c, c, 1.0f);
+    const float two_u = 2.0f * SQRT_2_OVER_PI * c * fmaf(GELU_CUBE * c, c, 1.0f);
     return __fdividef(1.0f, 1.0f + exponential<T>(-two_u));
 }
 
@@ -58,17 +58,17 @@ template <class T> WK_DEVICE float act_slope(wk_act kind, float x) {
     switch (kind) {
     case WK_ACT_GELU: {
         const float cdf = normal_cdf<T>(x, &density);
-        return cdf + x * INV_SQRT_2PI * density;
+        return fmaf(x * INV_SQRT_2PI, density, cdf);
     }
     case WK_ACT_GELU_TANH: {
         const float s = gelu_gate<T>(x, &two_du);
-        return s + x * (s * (1.0f - s)) * two_du;
+        return fmaf(x * (s * (1.0f - s)), two_du, s);
     }
     case WK_ACT_RELU:
         return x > 0.0f ? 1.0f : 0.0f;
     case WK_ACT_TANH: {
         const float t = tanhf(x);
-        return 1.0f - t * t;
+        return fmaf(-t, t, 1.0f);
     }
     }
     return 1.0f;

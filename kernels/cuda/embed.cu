@@ -81,8 +81,11 @@ WK_DEVICE void drop(T *y, const T *x, const uint32_t (&word)[N], const dropout_m
     if (accumulate) load<N>(old, y);
 #pragma unroll
     for (int i = 0; i < N; i++) {
-        v[i] = word[i] >= m.limit ? v[i] * m.scale : 0.0f;
-        if (accumulate) v[i] += old[i];
+        const bool keep = word[i] >= m.limit;
+        if (accumulate)
+            v[i] = keep ? fmaf(v[i], m.scale, old[i]) : old[i];
+        else
+            v[i] = keep ? v[i] * m.scale : 0.0f;
     }
     store<N>(y, v);
 }

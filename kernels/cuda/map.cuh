@@ -1,6 +1,7 @@
 /* Elementwise kernels over matrices: one kernel that walks (row, columns), and structs that say what
  * happens there. Such a struct has `template <int N> void at(int64_t row, int64_t j) const`, which
- * treats columns j … j+N-1; the launcher chooses the widest N for which every row is aligned.
+ * treats columns j … j+N-1; the launcher chooses the widest N for which every row is aligned. An
+ * element's bits may not depend on N, so what a compiler might contract is written as fmaf.
  *
  * Everything here is bound by memory, so a thread moves 16 bytes of its widest operand at a time and
  * the grid covers the matrix once: 2048 threads of a multiprocessor then keep 32 KiB in flight. */

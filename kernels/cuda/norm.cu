@@ -2,9 +2,11 @@
  * Bound by memory; the floor is a read of x (and residual) and a write of y (and z) an element
  * forward, two reads and a write backward. The parameters come from the cache.
  *
- * A lane holds 16 or 32 elements of a row; rows of more than 512 elements a warp use more of them,
- * then more warps. Rows too wide for 16 warps are read again for every sum. */
+ * A lane holds 16 elements of a row of up to 512, else 32, and rows of more than 1024 have several
+ * warps. What 16 warps cannot hold (above 16384) is read again for every sum. */
 #include "kernels/cuda/block.cuh"
+
+#include <math.h>
 
 /* Elements of an access: 16 bytes of the operands' narrowest dtype that they share. */
 template <class A, class B> struct group_of {
@@ -67,7 +69,7 @@ __global__ void __launch_bounds__(ROW_WARPS *WARP) layernorm_fwd_k(norm_fwd<T, Y
 #pragma unroll
             for (int k = 0; k < V; k++) {
                 const float d = j + g * step + k < p.width ? v[g][k] - mean : 0.0f;
-                squares += d * d;
+                squares = fmaf(d, d, squares);
             }
     }
     const float rstd = rsqrtf(row_sum(squares, p, part[1]) / (float)p.width + a.eps);
@@ -85,7 +87,7 @@ __global__ void __launch_bounds__(ROW_WARPS *WARP) layernorm_fwd_k(norm_fwd<T, Y
             read_group(bias, a.bias, j + g * step, p);
             if (a.z) write_group(a.z + row * a.ldz, j + g * step, v[g], p);
 #pragma unroll
-            for (int k = 0; k < V; k++) y[k] = (v[g][k] - mean) * rstd * weight[k] + bias[k];
+            for (int k = 0; k < V; k++) y[k] = fmaf((v[g][k] - mean) * rstd, weight[k], bias[k]);
             write_group(a.y + row * a.ldy, j + g * step, y, p);
         }
     }
@@ -139,7 +141,7 @@ __global__ void __launch_bounds__(ROW_WARPS *WARP) layernorm_bwd_k(norm_bwd<Z, Y
 #pragma unroll
             for (int k = 0; k < V; k++) {
                 sum += g[i][k];
-                sum_x += g[i][k] * xhat[i][k];
+                sum_x = fmaf(g[i][k], xhat[i][k], sum_x);
             }
     }
     const float mean_g = row_sum(sum, p, part[0]) / (float)p.width,
@@ -151,7 +153,7 @@ __global__ void __launch_bounds__(ROW_WARPS *WARP) layernorm_bwd_k(norm_bwd<Z, Y
         for (int i = 0; i < G; i++) {
             float dz[V];
 #pragma unroll
-            for (int k = 0; k < V; k++) dz[k] = rstd * (g[i][k] - mean_g - xhat[i][k] * mean_gx);
+            for (int k = 0; k < V; k++) dz[k] = rstd * fmaf(-xhat[i][k], mean_gx, g[i][k] - mean_g);
             write_group(a.dz + row * a.ld_dz, j + i * step, dz, p);
         }
     }

@@ -2,6 +2,8 @@
  * the floor of each is at its kernel, in bytes. */
 #include "kernels/cuda/map.cuh"
 
+#include <math.h>
+
 /* ---- fill: writes an element once ---- */
 
 template <class T> struct fill_f {
@@ -97,7 +99,7 @@ struct axpy_f {
         load<N>(u, x + row * ldx + j);
         load<N>(v, y + row * ldy + j);
 #pragma unroll
-        for (int i = 0; i < N; i++) v[i] += alpha * u[i];
+        for (int i = 0; i < N; i++) v[i] = fmaf(alpha, u[i], v[i]);
         store<N>(y + row * ldy + j, v);
     }
 };
