@@ -28,6 +28,20 @@ struct alignas(16) uint4 {
 struct alignas(2) bf16 {
     uint16_t u;
 };
+struct alignas(2) f16 {
+    uint16_t u;
+};
+static inline float __half2float(f16 h) {
+    const uint32_t sign = (uint32_t)(h.u & 0x8000u) << 16, exp = (h.u >> 10) & 31u;
+    const float man = (float)(h.u & 0x3ffu) / 1024.0f;
+    float f = exp == 31 ? (man > 0 ? NAN : INFINITY)
+                        : ldexpf(exp ? 1.0f + man : man, (int)(exp ? exp : 1) - 15);
+    uint32_t w;
+    memcpy(&w, &f, 4);
+    w |= sign;
+    memcpy(&f, &w, 4);
+    return f;
+}
 static inline float __bfloat162float(bf16 b) {
     uint32_t w = (uint32_t)b.u << 16;
     float f;
