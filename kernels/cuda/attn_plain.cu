@@ -102,7 +102,7 @@ template <int CHUNKS> static int64_t fwd_plain_bytes(int width) {
 }
 
 template <class T, int CHUNKS>
-__global__ void __launch_bounds__(THREADS) attn_fwd_plain_k(attn_call<T> a) {
+__global__ void __launch_bounds__(THREADS, 2) attn_fwd_plain_k(attn_call<T> a) {
     constexpr int EACH = plain_each<CHUNKS>, OWN = WARPS * EACH;
     const attn_place p = attn_find(a.deal, OWN, true);
     if (p.len == 0) return;
@@ -192,7 +192,7 @@ WK_DEVICE void load_sums(const attn_call<T> &a, float *lse, float *delta, int64_
 /* KEYS: owners are keys, for dk and dv, and visit the queries of all heads that share them. Else
  * owners are queries, for dq, and visit keys. */
 template <class T, int CHUNKS, bool KEYS>
-__global__ void __launch_bounds__(THREADS) attn_bwd_plain_k(attn_call<T> a) {
+__global__ void __launch_bounds__(THREADS, 2) attn_bwd_plain_k(attn_call<T> a) {
     constexpr int EACH = plain_each<CHUNKS>, OWN = WARPS * EACH;
     const attn_place p = attn_find(a.deal, OWN, !KEYS);
     if (p.len == 0) return;
