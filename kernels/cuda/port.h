@@ -56,6 +56,13 @@ WK_DEVICE void ldmatrix_x4_trans(uint32_t (&r)[4], const void *row) {
                  : "memory");
 }
 
+/* 2^x to about 2 units in the last place; 0 for -inf and where the result is subnormal. */
+WK_DEVICE float exp2_approx(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x));
+    return y;
+}
+
 /* Asynchronous 16-byte copies from device to shared memory, both ends aligned. The form with
  * `valid` writes zeros, and reads nothing, when it is false. */
 WK_DEVICE void cp_async16(void *dst, const void *src) {

@@ -290,6 +290,10 @@ static inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void *row) {
         r[i] = ((const uint16_t *)e[i * 8 + row0].p)[col] |
                (uint32_t)((const uint16_t *)e[i * 8 + row0 + 1].p)[col] << 16;
 }
+static inline float exp2_approx(float x) {
+    const float y = exp2f(x);
+    return y < 1.17549435e-38f ? 0.0f : y; /* ftz; NaN passes */
+}
 static inline void cp_async16(void *dst, const void *src) {
     simt::async_copy16(dst, src);
 }
