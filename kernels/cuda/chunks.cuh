@@ -63,6 +63,10 @@ static inline unsigned blocks_of(const slot_group &q) {
     return (unsigned)(chunks_of(q) * q.count);
 }
 
+/* The second stage: out[k] = sum of the chunks' parts, part (chunks, count). kill: a slot whose sum
+ * is not finite dies. step NULL: the vector has no slots. (optim.cu) */
+void cuda_sum_chunks(wk_dev *dev, double *out, const double *part, const slot_group &q, bool kill);
+
 /* ---- device ---- */
 
 WK_DEVICE bool takes_part(const slot_view &s, int k) {
@@ -124,22 +128,6 @@ WK_DEVICE double block_sum(double x) {
     if (threadIdx.x == 0)
         for (int w = 0; w < THREADS / WARP; w++) sum += warps[w];
     return sum;
-}
-
-/* The second stage: out[k] = sum of the chunks' parts, part (chunks, count). kill: a slot whose sum
- * is not finite dies. step NULL: the vector has no slots. */
-static __global__ __launch_bounds__(THREADS) void sum_chunks_k(double *out, const double *part,
-                                                               slot_group q, bool kill) {
-    const int local = (int)blockIdx.x, k = q.first + local;
-    if (q.slots.step && !takes_part(q.slots, k)) return;
-    const int chunks = (int)((q.p + q.chunk - 1) / q.chunk);
-    double sum = 0.0;
-    for (int c = (int)threadIdx.x; c < chunks; c += THREADS)
-        sum += part[(int64_t)c * q.count + local];
-    sum = block_sum(sum);
-    if (threadIdx.x != 0) return;
-    out[k] = sum;
-    if (kill && !isfinite(sum)) q.slots.dead[k] = 1;
 }
 
 #endif

@@ -85,9 +85,9 @@ WK_DEVICE void adamw_four(four_numbers &x, const pass_operands &a, const adamw_s
 
 /* What a tile hands to the owners of the buckets. */
 typedef struct staged_tile {
-    float delta[TILE];
-    uint32_t sign[TILE / 4]; /* a byte a number */
-    uint8_t rot[BLOCKS][ROWS];
+    alignas(16) float delta[TILE];
+    uint32_t sign[TILE / 4];        /* a byte a number */
+    uint32_t rot[BLOCKS][ROWS / 4]; /* a byte a row */
 } staged_tile;
 
 template <bool VECTOR> WK_DEVICE uint32_t signs_of(const uint8_t *sign, int n) {
@@ -134,6 +134,20 @@ WK_DEVICE void pass_four(const pass_operands &a, const adamw_scalars &q, staged_
     }
 }
 
+/* Rotations of the blocks from `block` on, a thread each of the first BLOCKS * ROWS / 4. */
+WK_DEVICE void stage_rotations(const pass_operands &a, staged_tile *tile, int64_t block,
+                               int64_t end) {
+    const int t = (int)threadIdx.x, b = t / (ROWS / 4), first = t % (ROWS / 4) * 4;
+    if (b >= BLOCKS) return;
+    uint32_t four = 0;
+    if ((block + b) * WIDTH < end)
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            if (first + j < a.rows)
+                four |= (uint32_t)a.rot[(block + b) * a.ldrot + first + j] << (8 * j);
+    tile->rot[b][first / 4] = four;
+}
+
 /* Adds a staged tile to the buckets that this thread owns, block by block. */
 WK_DEVICE void add_to_buckets(float (&bucket)[ROWS], const staged_tile *tile, int rows) {
     const uint8_t *sign = reinterpret_cast<const uint8_t *>(tile->sign);
@@ -142,7 +156,8 @@ WK_DEVICE void add_to_buckets(float (&bucket)[ROWS], const staged_tile *tile, in
 #pragma unroll
         for (int j = 0; j < ROWS; j++) {
             if (j >= rows) break;
-            const unsigned from = b * WIDTH + (threadIdx.x ^ tile->rot[b][j]);
+            const unsigned rot = tile->rot[b][j / 4] >> (j % 4 * 8) & 255u;
+            const unsigned from = b * WIDTH + (threadIdx.x ^ rot);
             const unsigned flip = (unsigned)(sign[from] >> j) << 31;
             bucket[j] += __uint_as_float(__float_as_uint(tile->delta[from]) ^ flip);
         }
@@ -174,11 +189,7 @@ __global__ __launch_bounds__(THREADS, 4) void slot_pass_k(pass_operands a, slot_
         staged_tile *tile = &tiles[at];
         pass_four<VECTOR, STEP, DRIFT>(a, scalars, tile, sum, k, i, four_below(i, end));
         if constexpr (DRIFT == DISTANCE_AND_SKETCH) {
-            if (t < BLOCKS * ROWS) {
-                const int64_t block = base / WIDTH + t / ROWS;
-                const bool there = block * WIDTH < end && t % ROWS < a.rows;
-                tile->rot[t / ROWS][t % ROWS] = there ? a.rot[block * a.ldrot + t % ROWS] : 0;
-            }
+            stage_rotations(a, tile, base / WIDTH, end);
             __syncthreads();
             add_to_buckets(bucket, tile, a.rows);
         }
@@ -251,9 +262,7 @@ static void pass(wk_dev *dev, pass_operands o, const wk_slot_state *slots, const
             if (far && !sketch) launch_pass<STEP, DISTANCE>(dev, o, q, vector);
             if (sketch) launch_pass<STEP, DISTANCE_AND_SKETCH>(dev, o, q, vector);
         }
-        if (far)
-            LAUNCH(dev, sum_chunks_k, (unsigned)q.count, THREADS, 0, (double *)d->sqnorm.data,
-                   o.distance, q, false);
+        if (far) cuda_sum_chunks(dev, (double *)d->sqnorm.data, o.distance, q, false);
         if (sketch && o.rows > 0)
             LAUNCH(dev, sum_sketch_k, (unsigned)(q.count * o.rows * (WIDTH / WARP)),
                    WARP * SUM_LANES, 0, (float *)d->sketch.data, d->sketch.ld, o.sketch, o.rows, q);

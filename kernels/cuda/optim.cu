@@ -1,6 +1,27 @@
 /* Gradient norms, SGD, and the table of the local optimizers; AdamW and drift are in drift.cu. */
 #include "kernels/cuda/optim.cuh"
 
+/* ---- second stage of sums ---- */
+
+/* One block a slot. 8 B a chunk. */
+__global__ __launch_bounds__(THREADS) void sum_chunks_k(double *out, const double *part,
+                                                        slot_group q, bool kill) {
+    const int local = (int)blockIdx.x, k = q.first + local;
+    if (q.slots.step && !takes_part(q.slots, k)) return;
+    const int chunks = (int)((q.p + q.chunk - 1) / q.chunk);
+    double sum = 0.0;
+    for (int c = (int)threadIdx.x; c < chunks; c += THREADS)
+        sum += part[(int64_t)c * q.count + local];
+    sum = block_sum(sum);
+    if (threadIdx.x != 0) return;
+    out[k] = sum;
+    if (kill && !isfinite(sum)) q.slots.dead[k] = 1;
+}
+
+void cuda_sum_chunks(wk_dev *dev, double *out, const double *part, const slot_group &q, bool kill) {
+    LAUNCH(dev, sum_chunks_k, (unsigned)q.count, THREADS, 0, out, part, q, kill);
+}
+
 /* ---- grad_norm ---- */
 
 typedef struct grad_operands {
@@ -77,8 +98,7 @@ static weft_status cuda_grad_norm(wk_dev *dev, const wk_grad_norm_args *a) {
             else
                 LAUNCH(dev, (grad_norm_k<false, false>), blocks_of(q), THREADS, 0, o, q, part);
         }
-        LAUNCH(dev, sum_chunks_k, (unsigned)q.count, THREADS, 0, (double *)a->slots.sqnorm.data,
-               part, q, true);
+        cuda_sum_chunks(dev, (double *)a->slots.sqnorm.data, part, q, true);
     }
     return cuda_launched(dev, "grad_norm");
 }
