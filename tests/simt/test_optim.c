@@ -2,145 +2,28 @@
  * double, and bit for bit against themselves: in other orders of threads, with other slots beside,
  * at other addresses, in smaller groups, fused and apart. */
 #include "kernels/cuda/cuda.h"
-#include "tests/simt/simt_check.h"
+#include "tests/simt/cohort.h"
 
 weft_status cuda_drift(wk_dev *dev, const wk_drift_args *a);
 #define wk_drift_op cuda_drift
-#define TOLERANCE 2e-6
-#define FOR(i, n) for (int64_t i = 0; i < (n); i++)
-
-/* ---- K slots ---- */
-
-typedef struct shape {
-    int32_t k, rows; /* slots, rows of the sketch */
-    int64_t p;
-    int pad, shift; /* numbers between rows, and before the first */
-    int32_t first;  /* row 0 is this slot */
-} shape;
-
-typedef struct cohort {
-    shape s;
-    unsigned char *memory; /* all of the below */
-    size_t bytes;
-    wk_tensor w, g, m, v, anchor;
-    wk_slot_state slots;
-    wk_drift drift;
-} cohort;
-
-static const int32_t steps[] = {1, 0, 7, 3, 1000}, deads[] = {0, 0, 0, 1, 0};
-
-static bool active(int64_t slot) {
-    return steps[slot] > 0 && deads[slot] == 0;
-}
-
-/* The next operand, `shift` elements past a multiple of 256 bytes. */
-static wk_tensor place(cohort *c, wk_dtype dtype, int64_t rows, int64_t width, int pad, int shift) {
-    const size_t size = wk_dtype_size(dtype), begin = (c->bytes + 255) / 256 * 256;
-    unsigned char *at = c->memory + begin + (size_t)shift * size;
-    wk_tensor t = width ? wk_mat(at, dtype, rows, width) : wk_vec(at, dtype, rows);
-    if (width) t.ld += pad;
-    c->bytes = begin + ((size_t)shift + (size_t)(rows * t.ld)) * size + 64;
-    return t;
-}
-
-static void fill_row(wk_tensor t, int64_t row, uint32_t tensor, int64_t slot, float scale,
-                     bool positive) {
-    float *x = wk_row_ptr(t, row);
-    FOR (j, wk_row_numel(t)) {
-        const float value = scale * value_of(tensor, (uint32_t)slot, j);
-        x[j] = positive ? fabsf(value) : value;
-    }
-}
-
-static void fill(cohort *c) {
-    const shape *s = &c->s;
-    FOR (k, s->k) {
-        const int64_t slot = s->first + k;
-        fill_row(c->w, k, 1, slot, 1, false);
-        fill_row(c->g, k, 2, slot, 0.1f, false);
-        fill_row(c->m, k, 3, slot, 0.05f, false);
-        fill_row(c->v, k, 4, slot, 0.01f, true);
-        ((int32_t *)c->slots.step.data)[k] = steps[slot];
-        ((int32_t *)c->slots.dead.data)[k] = deads[slot];
-        ((float *)c->slots.lr.data)[k] = 0.01f * (float)(slot + 1);
-        ((double *)c->slots.sqnorm.data)[k] = 0.25 * (double)(slot + 1);
-        ((double *)c->drift.sqnorm.data)[k] = -1;
-    }
-    FOR (j, s->p) {
-        ((float *)c->anchor.data)[j] = value_of(5, 0, j);
-        ((uint8_t *)c->drift.sign.data)[j] =
-            (uint8_t)wk_rng_u32(wk_rng_key(11, WK_RNG_TEST, 6), (uint32_t)j, 0, 0, 0);
-    }
-    FOR (b, c->drift.rot.dim[0])
-        FOR (j, s->rows)
-            ((uint8_t *)wk_row_ptr(c->drift.rot, b))[j] =
-                (uint8_t)wk_rng_u32(wk_rng_key(11, WK_RNG_TEST, 7), (uint32_t)(b * 8 + j), 0, 0, 0);
-}
-
-static cohort cohort_of(shape s) {
-    cohort c = {.s = s};
-    const int64_t blocks = (s.p + WK_SKETCH_WIDTH - 1) / WK_SKETCH_WIDTH;
-    for (int pass = 0; pass < 2; pass++) { /* count the bytes, then place */
-        if (pass) {
-            c.memory = take(c.bytes);
-            for (size_t i = 0; i + 4 <= c.bytes; i += 4)
-                memcpy(c.memory + i, &(uint32_t){POISON}, 4);
-        }
-        c.bytes = 0;
-        c.w = place(&c, WK_F32, s.k, s.p, s.pad, s.shift);
-        c.g = place(&c, WK_F32, s.k, s.p, s.pad, s.shift);
-        c.m = place(&c, WK_F32, s.k, s.p, s.pad, s.shift);
-        c.v = place(&c, WK_F32, s.k, s.p, s.pad, s.shift);
-        c.anchor = place(&c, WK_F32, s.p, 0, 0, s.shift);
-        c.slots.step = place(&c, WK_I32, s.k, 0, 0, 0);
-        c.slots.dead = place(&c, WK_I32, s.k, 0, 0, 0);
-        c.slots.lr = place(&c, WK_F32, s.k, 0, 0, 0);
-        c.slots.sqnorm = place(&c, WK_F64, s.k, 0, 0, 0);
-        c.drift.sqnorm = place(&c, WK_F64, s.k, 0, 0, 0);
-        c.drift.sign = place(&c, WK_U8, s.p, 0, 0, s.shift);
-        c.drift.rot = place(&c, WK_U8, blocks, s.rows, s.pad, s.shift);
-        c.drift.sketch = place(&c, WK_F32, s.k, s.rows * WK_SKETCH_WIDTH, s.pad, s.shift);
-    }
-    c.drift.sketch.ndim = 3;
-    c.drift.sketch.dim[1] = s.rows, c.drift.sketch.dim[2] = WK_SKETCH_WIDTH;
-    c.drift.anchor = c.anchor;
-    fill(&c);
-    return c;
-}
-
-static void free_cohort(cohort *c) {
-    free(c->memory);
-}
-
-static bool same_bytes(const cohort *a, const cohort *b) {
-    return a->bytes == b->bytes && memcmp(a->memory, b->memory, a->bytes) == 0;
-}
-
-static bool same_row(wk_tensor a, int64_t i, wk_tensor b, int64_t j) {
-    return memcmp(wk_row_ptr(a, i), wk_row_ptr(b, j),
-                  (size_t)wk_row_numel(a) * wk_dtype_size(a.dtype)) == 0;
-}
-
-/* Everything of row i of a is what row j of b is. */
-static bool same_slot(const cohort *a, int64_t i, const cohort *b, int64_t j) {
-    return same_row(a->w, i, b->w, j) && same_row(a->g, i, b->g, j) &&
-           same_row(a->m, i, b->m, j) && same_row(a->v, i, b->v, j) &&
-           same_row(a->drift.sketch, i, b->drift.sketch, j) &&
-           same_row(a->drift.sqnorm, i, b->drift.sqnorm, j) &&
-           same_row(a->slots.sqnorm, i, b->slots.sqnorm, j) &&
-           same_row(a->slots.dead, i, b->slots.dead, j);
-}
+#define TOLERANCE   2e-6
+#define FOR(i, n)   for (int64_t i = 0; i < (n); i++)
 
 /* ---- the ops on a cohort ---- */
 
 typedef enum job { NORM, NORM_PROX, ADAMW, ADAMW_APART, DRIFT, SGD, SGD_MOMENTUM, JOBS } job;
 
-static const char *const job_names[] = {"grad_norm", "grad_norm, proximal", "adamw with drift",
-                                        "adamw, drift", "drift", "sgd", "sgd, nesterov"};
+static const char *const job_names[] = {
+    "grad_norm", "grad_norm, proximal", "adamw with drift", "adamw, drift", "drift",
+    "sgd",       "sgd, nesterov"};
+
+static float eps_of(const cohort *c) {
+    return c->s.no_eps ? 0.0f : 1e-8f;
+}
 
 static void adamw(wk_dev *dev, cohort *c, bool drift) {
     wk_adamw_step_args a = {.w = c->w, .g = c->g, .m = c->m, .v = c->v, .slots = c->slots};
-    a.beta1 = 0.9f, a.beta2 = 0.999f, a.eps = 1e-8f, a.weight_decay = 0.01f, a.clip = 0.7f;
+    a.beta1 = 0.9f, a.beta2 = 0.999f, a.eps = eps_of(c), a.weight_decay = 0.01f, a.clip = 0.7f;
     if (drift) a.drift = c->drift;
     DO(wk_adamw_step(dev, &a));
 }
@@ -164,11 +47,10 @@ static void run(wk_dev *dev, cohort *c, job what) {
         DO(wk_drift_op(dev, &(wk_drift_args){.w = c->w, .slots = c->slots, .drift = c->drift}));
         break;
     case SGD:
-        DO(wk_sgd_step(dev, &(wk_sgd_step_args){.w = c->w,
-                                                .g = c->g,
-                                                .slots = c->slots,
-                                                .weight_decay = 0.02f,
-                                                .clip = 0.7f}));
+        DO(wk_sgd_step(
+            dev,
+            &(wk_sgd_step_args){
+                .w = c->w, .g = c->g, .slots = c->slots, .weight_decay = 0.02f, .clip = 0.7f}));
         break;
     case SGD_MOMENTUM:
         DO(wk_sgd_step(dev, &(wk_sgd_step_args){.w = c->w,
@@ -229,7 +111,7 @@ static void check_norm(const cohort *was, const cohort *now, int64_t k, bool pro
 }
 
 static void check_adamw(const cohort *was, const cohort *now, int64_t k) {
-    const double b1 = (double)0.9f, b2 = (double)0.999f, eps = (double)1e-8f;
+    const double b1 = (double)0.9f, b2 = (double)0.999f, eps = (double)eps_of(was);
     const double lr = (double)((const float *)was->slots.lr.data)[k];
     const double step = ((const int32_t *)was->slots.step.data)[k];
     const double clip = clip_of(was, k, (double)0.7f);
@@ -317,8 +199,8 @@ static void test_shape(wk_dev *dev, shape s) {
                 check_poison(&was, &now, (job)what);
                 continue;
             }
-            EXPECT(same_bytes(&first[what], &now), "%s: order %d gives other bits",
-                   job_names[what], order);
+            EXPECT(same_bytes(&first[what], &now), "%s: order %d gives other bits", job_names[what],
+                   order);
             free_cohort(&now);
         }
         simt_order(0, 0);
@@ -336,8 +218,12 @@ static void test_alone(wk_dev *dev, shape s) {
         run(dev, &all, (job)what);
         FOR (k, s.k)
             for (int shift = 0; shift < 2; shift++) {
-                cohort one = cohort_of((shape){
-                    .k = 1, .rows = s.rows, .p = s.p, .pad = 1, .shift = shift, .first = (int32_t)k});
+                cohort one = cohort_of((shape){.k = 1,
+                                               .rows = s.rows,
+                                               .p = s.p,
+                                               .pad = 1,
+                                               .shift = shift,
+                                               .first = (int32_t)k});
                 run(dev, &one, (job)what);
                 EXPECT(same_slot(&all, k, &one, 0), "%s: slot %d alone, shift %d, differs",
                        job_names[what], (int)k, shift);
@@ -377,8 +263,8 @@ static void test_not_finite(wk_dev *dev, shape s, float bad) {
         run(dev, &sick, what ? ADAMW : NORM);
     }
     FOR (k, s.k)
-        if (k != 2) EXPECT(same_slot(&clean, k, &sick, k), "slot %d felt slot 2's %g", (int)k,
-                           (double)bad);
+        if (k != 2)
+            EXPECT(same_slot(&clean, k, &sick, k), "slot %d felt slot 2's %g", (int)k, (double)bad);
     EXPECT(((int32_t *)sick.slots.dead.data)[2] == 1, "slot 2 lives with %g", (double)bad);
     EXPECT(!same_row(clean.w, 2, was.w, 2), "the healthy slot 2 did not move");
     EXPECT(same_row(sick.w, 2, was.w, 2) && same_row(sick.m, 2, was.m, 2) &&
@@ -389,6 +275,43 @@ static void test_not_finite(wk_dev *dev, shape s, float bad) {
     free_cohort(&clean);
     free_cohort(&sick);
     free_cohort(&was);
+}
+
+/* More chunks than a block of the second stage has threads; more than MOST_CHUNKS of the shortest,
+ * so that chunks are longer. */
+static void test_long(wk_dev *dev, int64_t p) {
+    const int64_t blocks = (p + WK_SKETCH_WIDTH - 1) / WK_SKETCH_WIDTH;
+    cohort c = {.s = {.k = 1, .rows = 2, .p = p}};
+    int32_t step = 1, dead = 0;
+    double sqnorm = 0, distance = 0;
+    long double sum = 0; /* double would round all these squares down */
+    c.w = wk_mat(take((size_t)p * 4), WK_F32, 1, p);
+    c.anchor = wk_vec(take((size_t)p * 4), WK_F32, p);
+    c.slots.step = wk_vec(&step, WK_I32, 1), c.slots.dead = wk_vec(&dead, WK_I32, 1);
+    float lr = 0;
+    c.slots.lr = wk_vec(&lr, WK_F32, 1);
+    c.slots.sqnorm = wk_vec(&sqnorm, WK_F64, 1);
+    c.drift.sqnorm = wk_vec(&distance, WK_F64, 1);
+    c.drift.anchor = c.anchor;
+    c.drift.sign = wk_vec(take((size_t)p), WK_U8, p);
+    c.drift.rot = wk_mat(take((size_t)blocks * 2), WK_U8, blocks, 2);
+    c.drift.sketch = wk_mat(take(2 * WK_SKETCH_WIDTH * 4), WK_F32, 1, 2 * WK_SKETCH_WIDTH);
+    c.drift.sketch.ndim = 3, c.drift.sketch.dim[1] = 2, c.drift.sketch.dim[2] = WK_SKETCH_WIDTH;
+    FOR (i, p) {
+        const uint64_t bits = wk_mix64((uint64_t)i);
+        ((float *)c.w.data)[i] = (float)(bits & 0xffff) * 0x1p-16f - 0.25f;
+        ((float *)c.anchor.data)[i] = (float)(bits >> 16 & 0xffff) * 0x1p-16f;
+        ((uint8_t *)c.drift.sign.data)[i] = (uint8_t)(bits >> 32);
+        if (i < 2 * blocks) ((uint8_t *)c.drift.rot.data)[i] = (uint8_t)(bits >> 40);
+        sum += (long double)(at(c.w, 0, i) * at(c.w, 0, i));
+    }
+    DO(wk_grad_norm(dev, &(wk_grad_norm_args){.g = c.w, .slots = c.slots}));
+    EXPECT(fabs(sqnorm - (double)sum) < 1e-14 * sqnorm, "grad_norm, P = %lld: %.17g, not %.17g",
+           (long long)p, sqnorm, (double)sum);
+    run(dev, &c, DRIFT);
+    check_drift(&c, 0, "long drift");
+    free(c.w.data), free(c.anchor.data), free(c.drift.sign.data), free(c.drift.rot.data);
+    free(c.drift.sketch.data);
 }
 
 int main(void) {
@@ -411,6 +334,9 @@ int main(void) {
         }
     test_shape(dev, (shape){.k = 2, .rows = 1, .p = 2048});
     test_shape(dev, (shape){.k = 4, .rows = 8, .p = 2048, .pad = 4, .shift = 4});
+    test_shape(dev, (shape){.k = 1, .rows = 5, .p = 1201, .no_eps = true});
+    test_long(dev, 257 * 8192 + 1);
+    test_long(dev, (4096 + 2) * 8192 + 3);
     test_alone(dev, (shape){.k = 5, .rows = 5, .p = 8197, .pad = 3});
     test_alone(dev, (shape){.k = 5, .rows = 3, .p = 700});
     test_groups(dev, (shape){.k = 5, .rows = 5, .p = 8197, .pad = 3});
