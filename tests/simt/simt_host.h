@@ -211,6 +211,16 @@ static inline float __fdividef(float a, float b) {
 static inline float rsqrtf(float x) {
     return 1.0f / sqrtf(x);
 }
+static inline double __dadd_rn(double a, double b) { /* rounded, never contracted */
+    return a + b;
+}
+static inline double __dmul_rn(double a, double b) {
+    return a * b;
+}
+static inline void sincospif(float x, float *sine, float *cosine) {
+    *sine = (float)sin(M_PI * (double)x);
+    *cosine = (float)cos(M_PI * (double)x);
+}
 static inline unsigned __float_as_uint(float f) {
     unsigned u;
     memcpy(&u, &f, 4);
