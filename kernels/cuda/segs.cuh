@@ -1,6 +1,6 @@
-/* Which segment or sequence a row belongs to, found on the device. */
-
-/* Finding work in segments: a kernel over the rows of segments is launched with as many blocks as
+/* Which segment a row belongs to, and which rows a block works on, found on the device.
+ *
+ * Finding work in segments: a kernel over the rows of segments is launched with as many blocks as
  * the rows and segments of the call could need, and each block finds its place here from the
  * offsets, which only the device knows. Tiles of rows are counted from their segment's first row,
  * so that no tile crosses a segment and a segment's tiles are the same wherever it lies.
@@ -25,6 +25,7 @@ WK_DEVICE int segment_of(const int32_t *off, int segments, int64_t row) {
             high = mid;
     }
     return low > segments ? -1 : low - 1;
+}
 
 /* Rows [row, row + rows) of segment seg, the index-th tile of it. */
 struct seg_tile {

@@ -239,14 +239,14 @@ static void test_groups(wk_dev *dev, shape s) {
     const size_t whole = lane->scratch_bytes;
     for (int what = 0; what < JOBS; what++) {
         cohort all = cohort_of(s), grouped = cohort_of(s);
-        const uint64_t start = lane->launches;
+        const uint64_t start = dev->launches;
         run(dev, &all, (job)what);
-        const uint64_t once = lane->launches - start;
+        const uint64_t once = dev->launches - start;
         lane->scratch_bytes = (size_t)((s.p + 8191) / 8192) * (8 + (size_t)s.rows * 1024);
         run(dev, &grouped, (job)what);
         lane->scratch_bytes = whole;
         if (what == DRIFT)
-            EXPECT(lane->launches - start - once == once * (uint64_t)s.k, "drift was not grouped");
+            EXPECT(dev->launches - start - once == once * (uint64_t)s.k, "drift was not grouped");
         EXPECT(same_bytes(&all, &grouped), "%s: groups of slots differ", job_names[what]);
         free_cohort(&all);
         free_cohort(&grouped);
