@@ -27,10 +27,10 @@ typedef struct golden_bounds {
     }
 /* Hidden states, and factors of their products, are rounded to bfloat16, 2^-9 each, through two or
  * three layers whose random weights are large. The worst that `ref` shows, which rounds on store
- * only: 0.041, 0.12, 0.012. */
+ * only: 0.041, 0.12, 0.012; losses of ten steps with a large rate drift by up to 0.045. */
 #define GOLDEN_BOUNDS_BF16                                                                         \
     (golden_bounds) {                                                                              \
-        6e-2, 0.2, 3e-2, 0.5                                                                       \
+        6e-2, 0.2, 6e-2, 0.5                                                                       \
     }
 
 /* Both print what is out of bounds on stderr and then return false. Watched, every layer computes
