@@ -125,6 +125,7 @@ weft_status we_wave_run(weft_engine *e, we_visit *visits, int32_t n, int64_t rou
     we_slots *s = &e->slots;
     int64_t steps = 0, read = 0;
     uint64_t letter[STEPS_AHEAD] = {0};
+    const int64_t ahead = e->dev->backend->post ? STEPS_AHEAD : 1; /* host devices work at once */
     for (int32_t k = 0; k < n; k++) steps = visits[k].steps > steps ? visits[k].steps : steps;
     WEFT_TRY(we_slots_begin(s, e->dev, n, e->server.x));
     wk_tensor anchor = wk_vec(e->server.x.data, WK_F32, e->model.lora.size);
@@ -143,16 +144,16 @@ weft_status we_wave_run(weft_engine *e, we_visit *visits, int32_t n, int64_t rou
         WEFT_TRY(we_slots_step(s, e->dev, e->cfg, n, anchor));
         /* A few steps may be under way on the device while the host packs the next one, so that it
          * never waits for work, nor progress and signals for it. */
-        WEFT_TRY(wk_post(e->dev, no_words, &letter[t % STEPS_AHEAD]));
-        if (t + 1 >= STEPS_AHEAD) WEFT_TRY(step_done(e, letter[(t + 1) % STEPS_AHEAD]));
+        WEFT_TRY(wk_post(e->dev, no_words, &letter[t % ahead]));
+        if (t + 1 >= ahead) WEFT_TRY(step_done(e, letter[(t + 1) % ahead]));
         if (t + 1 - read == s->history || t + 1 == steps) {
             WEFT_TRY(read_losses(e, visits, n, read, t + 1));
             read = t + 1;
         }
         WEFT_TRY(we_tick(e, WEFT_PHASE_TRAIN, *done, total));
     }
-    for (int64_t t = steps < STEPS_AHEAD ? 0 : steps - STEPS_AHEAD + 1; t < steps; t++)
-        WEFT_TRY(step_done(e, letter[t % STEPS_AHEAD]));
+    for (int64_t t = steps < ahead ? 0 : steps - ahead + 1; t < steps; t++)
+        WEFT_TRY(step_done(e, letter[t % ahead]));
     WEFT_TRY(wk_download(e->dev, s->dead, s->state.dead));
     for (int32_t k = 0; k < n; k++)
         visits[k].dead = s->dead[k] != 0 || !isfinite(visits[k].loss_sum);
