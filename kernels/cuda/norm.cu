@@ -18,15 +18,21 @@ template <class A, class B> struct group_of {
 template <class T, class Y> struct norm_fwd {
     row_plan plan;
     Y *y;
-    T *z;         /* or NULL */
-    float *mean, *rstd; /* or NULL */
+    T *z;                  /* or NULL */
+    float *mean, *rstd;    /* or NULL */
     const T *x, *residual; /* residual: or NULL */
     const float *weight, *bias;
     int64_t ldy, ldz, ldx, ld_residual;
     float eps;
 };
 
-/* x + residual as z holds it: rounded to its dtype. */
+template <class T> WK_DEVICE float rounded(float x) {
+    T y;
+    set(y, x);
+    return to_float(y);
+}
+
+/* x + residual, rounded to its dtype where z keeps it. */
 template <int G, int V, class T, class Y>
 WK_DEVICE void read_sum(float (&v)[G][V], const norm_fwd<T, Y> &a, int64_t row, int j) {
     read_groups(v, a.x + row * a.ldx, j, a.plan);
@@ -37,9 +43,8 @@ WK_DEVICE void read_sum(float (&v)[G][V], const norm_fwd<T, Y> &a, int64_t row, 
     for (int g = 0; g < G; g++)
 #pragma unroll
         for (int k = 0; k < V; k++) {
-            T sum;
-            set(sum, v[g][k] + more[g][k]);
-            v[g][k] = to_float(sum);
+            v[g][k] += more[g][k];
+            if (a.z) v[g][k] = rounded<T>(v[g][k]);
         }
 }
 
