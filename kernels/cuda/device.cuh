@@ -63,6 +63,12 @@ WK_DEVICE float warp_max(float x) {
 
 /* ---- launchers ---- */
 
+/* Elements of a vector access to operands of two types: 16 bytes of bfloat16 when both are, else 16
+ * of float, or 8 of the bfloat16 beside it. */
+template <class A, class B> struct width_of {
+    static const int n = sizeof(A) == 2 && sizeof(B) == 2 ? 8 : 4;
+};
+
 static inline int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }

@@ -8,11 +8,6 @@
 
 #include <math.h>
 
-/* Elements of an access: 16 bytes of the operands' narrowest dtype that they share. */
-template <class A, class B> struct group_of {
-    static const int n = sizeof(A) == 2 && sizeof(B) == 2 ? 8 : 4;
-};
-
 /* ---- forward ---- */
 
 template <class T, class Y> struct norm_fwd {
@@ -171,7 +166,7 @@ static bool narrow(int64_t width) {
 }
 
 template <class T, class Y> static void fwd(wk_dev *dev, const wk_layernorm_fwd_args *a) {
-    const int V = group_of<T, T>::n;
+    const int V = width_of<T, T>::n;
     const int64_t rows = a->x.dim[0], width = a->x.dim[1];
     const bool vector = can_vector(a->x, V) && can_vector(a->residual, V) && can_vector(a->y, V) &&
                         can_vector(a->z, V) && (uintptr_t)a->weight.data % (V * 4) == 0 &&
@@ -191,10 +186,11 @@ template <class T, class Y> static void fwd(wk_dev *dev, const wk_layernorm_fwd_
                               a->residual.ld,
                               a->eps};
     if (rows == 0 || width == 0) return;
+    const dim3 block = plan_block(f.plan);
     if (narrow(width))
-        LAUNCH(dev, (layernorm_fwd_k<16 / V, V, T, Y>), plan_grid(f.plan), plan_block(f.plan), 0, f);
+        LAUNCH(dev, (layernorm_fwd_k<16 / V, V, T, Y>), plan_grid(f.plan), block, 0, f);
     else
-        LAUNCH(dev, (layernorm_fwd_k<32 / V, V, T, Y>), plan_grid(f.plan), plan_block(f.plan), 0, f);
+        LAUNCH(dev, (layernorm_fwd_k<32 / V, V, T, Y>), plan_grid(f.plan), block, 0, f);
 }
 
 static weft_status cuda_layernorm_fwd(wk_dev *dev, const wk_layernorm_fwd_args *a) {
@@ -203,7 +199,7 @@ static weft_status cuda_layernorm_fwd(wk_dev *dev, const wk_layernorm_fwd_args *
 }
 
 template <class Z, class Y, class X> static void bwd(wk_dev *dev, const wk_layernorm_bwd_args *a) {
-    const int V = sizeof(Z) == 2 ? group_of<Y, X>::n : 4;
+    const int V = sizeof(Z) == 2 ? width_of<Y, X>::n : 4;
     const int64_t rows = a->dy.dim[0], width = a->dy.dim[1];
     const bool vector = can_vector(a->dz, V) && can_vector(a->dy, V) && can_vector(a->z, V) &&
                         (uintptr_t)a->weight.data % (V * 4) == 0;
@@ -218,12 +214,11 @@ template <class Z, class Y, class X> static void bwd(wk_dev *dev, const wk_layer
                                  a->dy.ld,
                                  a->z.ld};
     if (rows == 0 || width == 0) return;
+    const dim3 block = plan_block(f.plan);
     if (narrow(width))
-        LAUNCH(dev, (layernorm_bwd_k<16 / V, V, Z, Y, X>), plan_grid(f.plan), plan_block(f.plan), 0,
-               f);
+        LAUNCH(dev, (layernorm_bwd_k<16 / V, V, Z, Y, X>), plan_grid(f.plan), block, 0, f);
     else
-        LAUNCH(dev, (layernorm_bwd_k<32 / V, V, Z, Y, X>), plan_grid(f.plan), plan_block(f.plan), 0,
-               f);
+        LAUNCH(dev, (layernorm_bwd_k<32 / V, V, Z, Y, X>), plan_grid(f.plan), block, 0, f);
 }
 
 static weft_status cuda_layernorm_bwd(wk_dev *dev, const wk_layernorm_bwd_args *a) {
