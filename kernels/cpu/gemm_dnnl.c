@@ -74,6 +74,17 @@ static dnnl_status_t desc_matrix(desc *d, int64_t rows, int64_t cols, dnnl_forma
 #    endif
 }
 
+/* Element (i, j) of rows times cols lies i * down + j * across floats from the first. */
+static dnnl_status_t desc_strided(desc *d, int64_t rows, int64_t cols, int64_t down,
+                                  int64_t across) {
+    const dnnl_dims_t dims = {rows, cols}, strides = {down, across};
+#    if DNNL_VERSION_MAJOR >= 3
+    return dnnl_memory_desc_create_with_strides(d, 2, dims, dnnl_f32, strides);
+#    else
+    return dnnl_memory_desc_init_by_strides(d, 2, dims, dnnl_f32, strides);
+#    endif
+}
+
 static void desc_free(desc *d) {
 #    if DNNL_VERSION_MAJOR >= 3
     if (*d) (void)dnnl_memory_desc_destroy(*d);
@@ -209,7 +220,7 @@ weft_status cpu_dnnl_pack(wk_dev *dev, cpu_dnnl *dnnl, const void *of, void *pac
     const plan *p = of;
     desc plain;
     memset(&plain, 0, sizeof plain);
-    DNNL_TRY(dev, desc_matrix(&plain, p->k, p->n, transposed ? dnnl_ba : dnnl_ab));
+    DNNL_TRY(dev, desc_strided(&plain, p->k, p->n, transposed ? 1 : w.ld, transposed ? w.ld : 1));
     dnnl_memory_t from = NULL, to = NULL;
     dnnl_primitive_desc_t pd = NULL;
     dnnl_primitive_t reorder = NULL;
