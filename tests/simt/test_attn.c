@@ -289,7 +289,7 @@ static void check_scratchless(const pack *p, const operands *x) {
 static void run(const pack *p) {
     /* Scores of -100 to -300 in float32, and keys that nearly cancel in dq: cold packs are about
      * infinities, not digits. */
-    const double bound = (p->cold ? 8 : 1) * (p->dtype == WK_BF16 ? BF16_BOUND : F32_BOUND);
+    const double bound = (p->cold ? 16 : 1) * (p->dtype == WK_BF16 ? BF16_BOUND : F32_BOUND);
     cuda_lane_of(simt)->smem_max = (size_t)p->gpu << 10;
     operands x = operands_open(p, p->dtype, p->pad, p->lens, p->seqs, p->max_len, OUTSIDE);
     operands want = operands_open(p, WK_F32, 0, p->lens, p->seqs, p->max_len, OUTSIDE);
