@@ -1,7 +1,5 @@
 /* Letters: a ring in host memory that the device writes to (letters.cu) and the host looks at, so
  * that reading a few numbers does not wait for what was issued later. */
-#define _GNU_SOURCE /* nanosleep */
-
 #include "kernels/cuda/impl.h"
 
 #include <string.h>
