@@ -207,7 +207,7 @@ static void letters(wk_dev *dev) {
 /* ---- pinned memory ---- */
 
 static void beside(wk_dev *dev) {
-    enum { N = 1 << 19, ROUNDS = 9 };
+    enum { N = 1 << 16, ROUNDS = 60 };
     wk_arena a;
     void *out = NULL, *in = NULL;
     uint64_t mark = 0;
@@ -222,7 +222,7 @@ static void beside(wk_dev *dev) {
         fill(dev, y, r);
         OK(&ctx, wk_send(dev, x, sent)); /* after the fill */
         OK(&ctx, wk_fetch(dev, got, y)); /* after the fill too */
-        for (int i = 0; i < 5; i++) fill(dev, work, i);
+        if (r % 2) fill(dev, work, r);
         OK(&ctx, wk_meet(dev));
         fill(dev, y, -2);  /* after the fetch */
         add(dev, y, x, 1); /* after the send */

@@ -100,6 +100,17 @@ static float *get(wk_dev *dev, wk_tensor t) {
     return v;
 }
 
+/* A vector that begins `shift` elements into its memory. */
+static wk_tensor put_shifted(wk_arena *a, wk_dtype dtype, const float *values, int64_t n,
+                             int shift) {
+    float *all = calloc((size_t)(n + shift) + 1, sizeof *all);
+    if (!all) exit(1);
+    memcpy(all + shift, values, (size_t)n * sizeof *all);
+    const wk_tensor t = put(a, dtype, all, n + shift, 0, 0);
+    free(all);
+    return wk_rows(t, shift, n);
+}
+
 /* One of the ways to call the two ops. */
 typedef enum way { PLAIN, BIAS, RESIDUAL, IN_PLACE, DX, DX_ADD, WAYS } way;
 
@@ -114,7 +125,7 @@ static float *run(wk_dev *dev, const operands *p, way how, int pad) {
         wk_tensor residual = put(&a, p->dtype, p->residual, p->t, p->o, 2 * pad);
         out = how == IN_PLACE ? residual : put(&a, p->dtype, NULL, p->t, p->o, pad);
         wk_linear_fwd_args f = {.y = out, .x = put(&a, p->dtype, p->x, p->t, p->d, pad), .w = &w};
-        if (how != PLAIN) f.bias = put(&a, p->dtype, p->bias, p->o, 0, 0);
+        if (how != PLAIN) f.bias = put_shifted(&a, p->dtype, p->bias, p->o, pad);
         if (how == RESIDUAL || how == IN_PLACE) f.residual = residual;
         OK(dev->ctx, wk_linear_fwd(dev, &f));
     } else {

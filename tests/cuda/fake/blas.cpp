@@ -39,7 +39,7 @@ static_assert(sizeof(Algo) <= sizeof(cublasLtMatmulAlgo_t), "does not fit");
 enum {
     FORWARD,    /* sums from the first to the last */
     BACKWARD,   /* from the last to the first */
-    FEW,        /* forward in pairs, up to 999 columns of the result only */
+    MANY,       /* forward in pairs, from 8 columns of the result on only */
     IN_PARTS,   /* four parts, kept in float32 in the workspace */
     IN_OUTPUT,  /* four parts, each rounded to the output's type */
     WORKSPACED, /* as backward, but wants a workspace */
@@ -103,7 +103,7 @@ struct Product {
         }
         if (algo.kind == FORWARD)
             for (uint64_t k = 0; k < n; k++) total += term(pa, pb, i, j, k);
-        else if (algo.kind == FEW)
+        else if (algo.kind == MANY)
             for (uint64_t k = 0; k < n; k += 2)
                 total += term(pa, pb, i, j, k) + (k + 1 < n ? term(pa, pb, i, j, k + 1) : 0);
         else
@@ -128,7 +128,7 @@ uint64_t workspace_of(const Algo &a) {
     return a.kind == IN_PARTS || a.kind == WORKSPACED ? 1 << 20 : 0;
 }
 bool takes(const Algo &a, const Layout &d) {
-    return a.kind != FEW || d.cols < 1000;
+    return a.kind != MANY || d.cols >= 8;
 }
 } // namespace
 
@@ -216,8 +216,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
     while (p.desc.bias && align_bias < 256 && aligned(p.desc.bias, align_bias * 2u))
         align_bias *= 2;
     const bool few = p.d.cols < 64;
-    const int32_t few_first[] = {IN_OUTPUT, IN_PARTS, FEW, WORKSPACED, BACKWARD, FORWARD},
-                  many_first[] = {IN_OUTPUT, WORKSPACED, FEW, FORWARD, IN_PARTS, BACKWARD};
+    const int32_t few_first[] = {IN_OUTPUT, IN_PARTS, MANY, WORKSPACED, BACKWARD, FORWARD},
+                  many_first[] = {IN_OUTPUT, WORKSPACED, MANY, FORWARD, IN_PARTS, BACKWARD};
     for (int32_t kind : few ? few_first : many_first) {
         Algo algo = {kind,
                      kind == IN_PARTS || kind == IN_OUTPUT ? 4 : 1,
@@ -228,7 +228,6 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
                      align_bias};
         for (int i = 0; i < 4; i++) algo.align[i] = (uint16_t)pref.align[i];
         if ((algo.scheme & ~pref.schemes) || workspace_of(algo) > pref.workspace) continue;
-        /* The real one lists what fits the reference only, so the stand-in offers FEW always. */
         if (*count == wanted) break;
         cublasLtMatmulHeuristicResult_t &r = found[(*count)++];
         std::memset(&r, 0, sizeof r);
