@@ -20,17 +20,22 @@ static int gpu_failures;
         }                                                                                          \
     } while (0)
 
+static inline weft_status gpu_expect(const wk_ctx *ctx, weft_status got, weft_status want,
+                                     const char *call, int line) {
+    if (got == want) return got;
+    gpu_failures++;
+    printf("FAIL line %d: %s gives %d, not %d: %s\n", line, call, (int)got, (int)want,
+           got ? ctx->err.text : "");
+    return got;
+}
+
 /* A call that must give this status. */
-#define EXPECT(ctx, call, status)                                                                  \
+#define EXPECT(ctx, call, status) ((void)gpu_expect(ctx, call, status, #call, __LINE__))
+/* A call that must succeed: after a failure of the device itself nothing more can be learned. */
+#define OK(ctx, call)                                                                              \
     do {                                                                                           \
-        const weft_status got_ = (call);                                                           \
-        if (got_ != (status)) {                                                                    \
-            gpu_failures++;                                                                        \
-            printf("FAIL %s:%d: %s gives %d, not %d: %s\n", __FILE__, __LINE__, #call, (int)got_,  \
-                   (int)(status), got_ ? (ctx)->err.text : "");                                    \
-        }                                                                                          \
+        if (gpu_expect(ctx, call, WEFT_OK, #call, __LINE__) == WEFT_E_DEVICE) exit(1);             \
     } while (0)
-#define OK(ctx, call) EXPECT(ctx, call, WEFT_OK)
 
 /* The error text holds these words. */
 #define SAYS(ctx, words)                                                                           \
