@@ -312,6 +312,12 @@ WEFT_NODISCARD weft_status weft_engine_adapter_read(weft_engine *engine, float *
 WEFT_NODISCARD weft_status weft_engine_adapter_write(weft_engine *engine, const float *flat,
                                                      weft_error *err);
 
+/* ---- plugins ---- */
+
+/* Number of the interface between this library and a backend that a plugin brings; the plugin must
+ * have been built for the same one. */
+uint32_t weft_backend_interface(void);
+
 /* ---- plan ---- */
 
 #define WEFT_PLAN_ITEMS 24
