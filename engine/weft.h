@@ -370,6 +370,12 @@ typedef struct weft_bench {
  * then the ceilings. */
 WEFT_NODISCARD weft_status weft_engine_bench(weft_engine *engine, weft_bench *out, weft_error *err);
 
+/* ---- plugins ---- */
+
+/* Number of the interface between this library and a backend that a plugin brings; the plugin must
+ * have been built for the same one. */
+uint32_t weft_backend_interface(void);
+
 /* ---- plan ---- */
 
 #define WEFT_PLAN_ITEMS 24

@@ -168,6 +168,7 @@ static inline void __syncwarp(unsigned m = 0xffffffffu) {
 }
 static inline void __threadfence() {}
 static inline void __threadfence_block() {}
+static inline void __threadfence_system() {}
 template <class T> static inline T __shfl_sync(unsigned m, T v, int src, int width = 32) {
     unsigned l = simt::cur->lane, base = l & ~(unsigned)(width - 1);
     return simt::shfl(m, v, base + ((unsigned)src & (unsigned)(width - 1)), true);
