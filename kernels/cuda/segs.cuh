@@ -1,4 +1,6 @@
-/* Finding work in segments: a kernel over the rows of segments is launched with as many blocks as
+/* Which segment a row belongs to, and which rows a block works on, found on the device.
+ *
+ * Finding work in segments: a kernel over the rows of segments is launched with as many blocks as
  * the rows and segments of the call could need, and each block finds its place here from the
  * offsets, which only the device knows. Tiles of rows are counted from their segment's first row,
  * so that no tile crosses a segment and a segment's tiles are the same wherever it lies.
@@ -10,6 +12,20 @@
 #define CUDA_SEGS_CUH
 
 #include "kernels/cuda/device.cuh"
+
+/* The segment s with off[s] <= row < off[s+1], -1 when there is none. off has segments + 1 entries,
+ * ascending; empty segments repeat one. */
+WK_DEVICE int segment_of(const int32_t *off, int segments, int64_t row) {
+    int low = 0, high = segments + 1; /* the first entry above `row` lies in [low, high] */
+    while (low < high) {
+        const int mid = (low + high) / 2;
+        if (off[mid] <= row)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low > segments ? -1 : low - 1;
+}
 
 /* Rows [row, row + rows) of segment seg, the index-th tile of it. */
 struct seg_tile {
