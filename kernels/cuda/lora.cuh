@@ -2,10 +2,12 @@
  * float factors on the tensor cores.
  *
  * Precision. Where an operand of a product is bf16, products run on the tensor cores, and a float
- * factor enters as two bf16 terms, hi + lo, which hold it to 2^-18 of its size; of two such factors
- * lo * lo is left out. So a product is within 3 * 2^-18 = 1.2e-5 of its size, and what a bf16
- * engine loses is what it rounds on store. Factors beyond the finite bf16 numbers (3.39e38) give
- * NaN. Where all operands are float, products are float (FFMA) and sums are in order of k. */
+ * factor enters as two bf16 terms, hi + lo, which hold it to 2^-17 of its size. Of two such factors
+ * lo * lo is left out: another 2^-16. So a product of bf16 and float is within 2^-17 = 7.7e-6 of
+ * its size and one of two floats within 2^-15 = 3.1e-5; sums come out within 3e-6 of the largest
+ * (tests/simt/test_lora.c). What a bf16 engine loses is what it rounds on store. Factors beyond the
+ * finite bf16 numbers (3.39e38) give NaN. Where all operands are float, products are float (FFMA)
+ * and sums are in order of k. */
 #ifndef CUDA_LORA_CUH
 #define CUDA_LORA_CUH
 
