@@ -122,6 +122,7 @@ weft_status we_wave_run(weft_engine *e, we_visit *visits, int32_t n, int64_t rou
     we_slots *s = &e->slots;
     int64_t steps = 0, read = 0;
     for (int32_t k = 0; k < n; k++) steps = visits[k].steps > steps ? visits[k].steps : steps;
+    for (int32_t k = 0; k < n; k++) s->before[k] = we_pager_steps(&e->pager, visits[k].client);
     WEFT_TRY(we_slots_begin(s, e->dev, n, e->server.x));
     wk_tensor anchor = wk_vec(e->server.x.data, WK_F32, e->model.lora.size);
     for (int64_t t = 0; t < steps; t++) {
@@ -132,11 +133,12 @@ weft_status we_wave_run(weft_engine *e, we_visit *visits, int32_t n, int64_t rou
         WEFT_TRY(run_step(e, visits, n, t, round, packs, loss_row));
         for (int32_t k = 0; k < n; k++) {
             bool steps_now = t < visits[k].steps;
-            s->step[k] = steps_now ? (int32_t)(t + 1) : 0;
+            s->step[k] = steps_now ? we_slots_step_number(s, k, t) : 0;
             s->lr[k] = (float)lr;
             *done += steps_now;
         }
         WEFT_TRY(we_slots_step(s, e->dev, e->cfg, n, anchor));
+        WEFT_TRY(we_pager_pump(&e->pager, steps - t));
         if (t + 1 - read == s->history || t + 1 == steps) {
             WEFT_TRY(read_losses(e, visits, n, read, t + 1));
             read = t + 1;
