@@ -55,7 +55,7 @@ static weft_status open_cpu(wk_dev *dev) {
     dev->impl = impl;
     impl->own = fill_best(&impl->fast);
     cpu_gemm_fill(&impl->fast);
-    const weft_status st = cpu_gemm_select(dev, CPU_GEMM_AUTO);
+    const weft_status st = cpu_gemm_select(dev, CPU_GEMM_OWN);
     if (st != WEFT_OK) wk_host_free(dev->ctx, impl);
     return st;
 }

@@ -8,10 +8,12 @@
 #if defined(__CUDACC__)
 
 #    include <cuda_bf16.h>
+#    include <cuda_fp16.h>
 #    include <cuda_runtime.h>
 #    include <stdint.h>
 
 typedef __nv_bfloat16 bf16;
+typedef __half f16;
 
 #    define WK_DEVICE static __device__ __forceinline__
 /* __shared__ T name dims;   extern __shared__, 128-byte aligned. */
