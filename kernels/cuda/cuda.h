@@ -17,9 +17,9 @@ typedef struct cuda_lane {
     unsigned char
         *scratch;         /* device memory, 256-byte aligned, for ops that sum in two stages: its */
     size_t scratch_bytes; /* contents do not outlive the op */
-    uint64_t launches;    /* kernels launched so far, those of replayed graphs included */
-    uint64_t in_graphs;   /* of these, inside replayed graphs */
-    uint64_t graphs; /* graphs launched: the host issued launches - in_graphs + graphs things */
+    /* Of dev->launches, which counts every kernel that ran: those inside replayed graphs; and the
+     * graphs. The host issued launches - in_graphs + graphs things. */
+    uint64_t in_graphs, graphs;
 } cuda_lane;
 
 #define CUDA_SCRATCH_BYTES ((size_t)64 << 20)
@@ -32,8 +32,10 @@ static inline cuda_lane *cuda_lane_of(wk_dev *dev) {
 WEFT_NODISCARD weft_status cuda_launched(wk_dev *dev, const char *op);
 
 /* Each family of ops fills its slots. */
-void cuda_fill_rows(wk_ops *table);  /* rows.cu: memory, embedding, dropout */
-void cuda_fill_norm(wk_ops *table);  /* norm.cu: layer norm, activations */
+void cuda_fill_rows(wk_ops *table);  /* rows.cu: memory */
+void cuda_fill_embed(wk_ops *table); /* embed.cu: embedding, dropout */
+void cuda_fill_norm(wk_ops *table);  /* norm.cu: layer norm */
+void cuda_fill_act(wk_ops *table);   /* act.cu: activations */
 void cuda_fill_loss(wk_ops *table);  /* loss.cu */
 void cuda_fill_attn(wk_ops *table);  /* attn.cu */
 void cuda_fill_lora(wk_ops *table);  /* lora.cu: segmented linears */

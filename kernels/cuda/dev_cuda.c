@@ -114,6 +114,7 @@ static void close_cuda(wk_dev *dev) {
     for (int i = 0; i < 4; i++)
         if (streams[i]) (void)cudaStreamSynchronize(streams[i]);
     if (impl->in_range) cuda_range(dev, NULL);
+    cuda_stamps_close(dev);
     cuda_replay_close(dev);
     cuda_gemm_close(dev);
     cuda_letters_close(&impl->letters);
@@ -170,6 +171,7 @@ static void fill_ops(wk_ops *table) {
 const wk_backend wk_backend_cuda = {
     .abi = WK_ABI,
     .name = "cuda",
+    .traits = WK_TRAIT_PREFERS_BF16,
     .open = open_cuda,
     .close = close_cuda,
     .alloc = alloc_cuda,
@@ -187,4 +189,6 @@ const wk_backend wk_backend_cuda = {
     .fetch = cuda_fetch,
     .meet = cuda_meet,
     .range = cuda_range,
+    .stamp = cuda_stamp,
+    .between = cuda_between,
 };

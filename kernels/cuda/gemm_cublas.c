@@ -61,7 +61,7 @@ static weft_status product(wk_dev *dev, const char *op, bool transposed, wk_tens
         s = cublasLtMatmul(impl->lt, plan->desc, &one, w.data, plan->w, in.data, plan->in, &beta,
                            c.data, plan->c, out.data, plan->out, &plan->algo, impl->workspace,
                            CUDA_WORKSPACE_BYTES, impl->stream);
-    impl->lane.launches++;
+    dev->launches++;
     if (s == CUBLAS_STATUS_SUCCESS) return cuda_launched(dev, op);
     char what[128];
     (void)snprintf(what, sizeof what, "%s of %lld rows, %lld from %lld", op, (long long)g.rows,

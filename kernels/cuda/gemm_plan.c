@@ -194,7 +194,7 @@ static weft_status choose_for_all(wk_dev *dev, const cuda_gemm *r, const char *o
     }
     return none_fits(dev, r, op,
                      " that sums alike for any number of rows; set "
-                     "run.deterministic=run");
+                     "run.deterministic=repeat");
 }
 
 /* Of all numbers of rows the same algorithm. */
@@ -215,7 +215,8 @@ static weft_status choose_placed(wk_dev *dev, cuda_plan *p, const cuda_gemm *g, 
     }
     p->algo = *algo;
     if (runs(dev, p, algo)) return WEFT_OK;
-    return none_fits(dev, g, op, " other than for some numbers of rows; set run.deterministic=run");
+    return none_fits(dev, g, op,
+                     " other than for some numbers of rows; set run.deterministic=repeat");
 }
 
 static weft_status choose(wk_dev *dev, cuda_plan *p, const cuda_gemm *g, const char *op) {

@@ -59,8 +59,9 @@ typedef struct cuda_impl {
     cuda_staging staging;
     cuda_letters letters;
     cuda_poison poison;
-    void *domain;  /* NVTX's, made at the first range */
-    bool in_range; /* an NVTX range is open */
+    cudaEvent_t stamp[WK_STAMPS]; /* made when first used */
+    void *domain;                 /* NVTX's, made at the first range */
+    bool in_range;                /* an NVTX range is open */
 } cuda_impl;
 
 static inline cuda_impl *cuda_impl_of(wk_dev *dev) {
@@ -98,8 +99,11 @@ weft_status cuda_collect(wk_dev *dev, uint64_t ticket, void *dst, size_t bytes);
 weft_status cuda_replay(wk_dev *dev, const void *key, size_t bytes, wk_body body, void *ud);
 void cuda_replay_close(wk_dev *dev);
 
-/* profile.c: NVTX */
+/* profile.c: NVTX, times on the lane */
 void cuda_range(wk_dev *dev, const char *name);
+weft_status cuda_stamp(wk_dev *dev, int i);
+weft_status cuda_between(wk_dev *dev, int i, int j, double *seconds);
+void cuda_stamps_close(wk_dev *dev);
 
 /* gemm_plan.c: one product with the frozen base, as cuBLASLt sees it. Its matrices are
  * column-major, ours row-major, so each of ours is its transpose there with the same ld:

@@ -22,15 +22,15 @@ void cuda_replay_close(wk_dev *dev) {
 /* The body's work as an executable graph. Whatever fails, the lane records no longer afterwards. */
 static weft_status record(wk_dev *dev, recorded *r, wk_body body, void *ud) {
     cuda_impl *impl = cuda_impl_of(dev);
-    const uint64_t before = impl->lane.launches;
+    const uint64_t before = dev->launches;
     cudaGraph_t graph = NULL;
     WEFT_TRY(cuda_try(dev, cudaStreamBeginCapture(impl->stream, cudaStreamCaptureModeThreadLocal),
                       "cudaStreamBeginCapture"));
     impl->capturing = true;
     weft_status st = body(ud);
     impl->capturing = false;
-    r->kernels = impl->lane.launches - before;
-    impl->lane.launches = before; /* nothing ran */
+    r->kernels = dev->launches - before;
+    dev->launches = before; /* nothing ran */
     const cudaError_t ended = cudaStreamEndCapture(impl->stream, &graph);
     if (st != WEFT_OK)
         (void)cudaGetLastError(); /* what the body reported comes first */
@@ -45,7 +45,7 @@ static weft_status record(wk_dev *dev, recorded *r, wk_body body, void *ud) {
 
 static weft_status launch(wk_dev *dev, const recorded *r) {
     cuda_impl *impl = cuda_impl_of(dev);
-    impl->lane.launches += r->kernels;
+    dev->launches += r->kernels;
     impl->lane.in_graphs += r->kernels;
     impl->lane.graphs++;
     return cuda_try(dev, cudaGraphLaunch(r->exec, impl->stream), "cudaGraphLaunch");

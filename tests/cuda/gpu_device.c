@@ -135,11 +135,11 @@ static void replay(wk_dev *dev) {
     job j = {.dev = dev, .y = floats(&a, 1000), .x = floats(&a, 1000)};
     cuda_lane *lane = cuda_lane_of(dev);
     fill(dev, j.y, 0), fill(dev, j.x, 1);
-    const uint64_t launches = lane->launches, graphs = lane->graphs;
+    const uint64_t launches = dev->launches, graphs = lane->graphs;
     for (int i = 0; i < 6; i++) OK(&ctx, wk_replay(dev, "key one", 7, step, &j));
     CHECK(holds(dev, j.y, 18));
     CHECK(j.calls == 2); /* as it is, then recorded */
-    CHECK(lane->launches - launches == 12 && lane->graphs - graphs == 5);
+    CHECK(dev->launches - launches == 12 && lane->graphs - graphs == 5);
     fill(dev, j.x, 10); /* other contents, the same work */
     OK(&ctx, wk_replay(dev, "key one", 7, step, &j));
     CHECK(holds(dev, j.y, 48) && j.calls == 2);
