@@ -143,6 +143,7 @@ extern "C" void simt_shared_limit(size_t bytes) {
 }
 
 extern "C" void simt_forget(void *p, size_t bytes) {
+    const simt::unseen from_here;
     memset(p, simt_fresh_byte(), bytes);
 #ifdef SIMT_MSAN
     __msan_poison(p, bytes);
