@@ -10,6 +10,7 @@ void weft_engine_info_get(const weft_engine *e, weft_engine_info *out) {
     *out = (weft_engine_info){.architecture = e->model.arch->name,
                               .backend = e->dev->backend->name,
                               .backend_note = e->dev->note,
+                              .hidden_dtype = wk_dtype_name(e->dev->hidden),
                               .threads = e->dev->threads,
                               .base_parameters = e->model.base_parameters,
                               .adapter_numel = lora->numel,

@@ -7,6 +7,10 @@
 #include <math.h>
 #include <string.h>
 
+#define STEPS_AHEAD 3
+
+static const wk_tensor no_words = {0};
+
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
@@ -45,20 +49,11 @@ static int64_t row_tokens(const weft_rows *rows, int64_t i) {
 
 /* Forward, loss and backward of what the pack holds, gradients and losses added up per slot. */
 static weft_status run_pack(weft_engine *e, int32_t n, wk_tensor loss_row) {
-    WEFT_TRY(we_batch_upload(&e->batch, &e->pack, e->dev));
     we_adapters adapters = {wk_rows(e->slots.w, 0, n), wk_rows(e->slots.g, 0, n)};
-    we_pass pass = {.m = &e->model,
-                    .batch = &e->batch,
-                    .acts = &e->acts,
-                    .adapters = &adapters,
-                    .seed = e->cfg->run_seed,
-                    .train = true};
-    WEFT_TRY(we_encoder_forward(&pass));
-    WEFT_TRY(we_encoder_loss(&pass));
+    WEFT_TRY(we_engine_pass(e, &adapters, true));
     wk_seg_sum_args sum = {
         .out = loss_row, .x = e->acts.loss, .weight = e->batch.weight, .segs = e->batch.row_segs};
     WEFT_TRY(wk_seg_sum(e->dev, &sum));
-    WEFT_TRY(we_encoder_backward(&pass));
     we_pack_clear(&e->pack);
     return WEFT_OK;
 }
@@ -121,6 +116,7 @@ weft_status we_wave_run(weft_engine *e, we_visit *visits, int32_t n, int64_t rou
                         int64_t *packs, int64_t *done, int64_t total) {
     we_slots *s = &e->slots;
     int64_t steps = 0, read = 0;
+    uint64_t letter[STEPS_AHEAD] = {0};
     for (int32_t k = 0; k < n; k++) steps = visits[k].steps > steps ? visits[k].steps : steps;
     WEFT_TRY(we_slots_begin(s, e->dev, n, e->server.x));
     wk_tensor anchor = wk_vec(e->server.x.data, WK_F32, e->model.lora.size);
@@ -137,6 +133,11 @@ weft_status we_wave_run(weft_engine *e, we_visit *visits, int32_t n, int64_t rou
             *done += steps_now;
         }
         WEFT_TRY(we_slots_step(s, e->dev, e->cfg, n, anchor));
+        /* A few steps may be under way on the device while the host packs the next one, so that it
+         * never waits for work, nor progress and signals for it. */
+        uint64_t *mine = &letter[t % STEPS_AHEAD];
+        if (t >= STEPS_AHEAD) WEFT_TRY(wk_collect(e->dev, *mine, NULL, 0));
+        WEFT_TRY(wk_post(e->dev, no_words, mine));
         if (t + 1 - read == s->history || t + 1 == steps) {
             WEFT_TRY(read_losses(e, visits, n, read, t + 1));
             read = t + 1;

@@ -27,6 +27,8 @@ struct weft_engine {
     const weft_rows *train, *test;
     const weft_partition *partition;
     weft_hooks hooks;
+    const wk_backend *backend; /* a plugin's, or NULL, */
+    const char *backend_note;  /* then why */
     we_model model;
     wk_arena base, run, step;
     we_pack_limits limits;
@@ -51,6 +53,14 @@ static inline we_positions we_engine_positions(const weft_engine *e) {
     return p;
 }
 
+/* Uploads the pack and runs one pass: outputs in acts; with adapters logits and losses, without
+ * pooled features; when training also every adapter gradient, added to adapters->g. */
+WEFT_NODISCARD weft_status we_engine_pass(weft_engine *e, const we_adapters *adapters, bool train);
+
+/* A round with the costs of its phases: seconds on a real device, FLOPs and bytes on a dry one. */
+WEFT_NODISCARD weft_status we_profile_round(weft_engine *e, bool replays, weft_profile *out,
+                                            weft_round_report *report);
+
 /* Forward passes over rows, packed, in order. `rows` NULL: 0 … n-1. After each pack `take` sees
  * which rows [first, first+count) of the list it held; outputs are in acts. `adapters` as in
  * we_pass. */
@@ -67,8 +77,8 @@ WEFT_NODISCARD weft_status we_score(weft_engine *e, const weft_rows *data, const
 /* Sizes from the rows: the largest micro-batch of any client, the longest and shortest row. */
 WEFT_NODISCARD weft_status we_plan_limits(weft_engine *e);
 
-/* The device that run.* asks for. */
-wk_dev_options we_engine_device(const weft_config *cfg);
+/* Opens the device that run.* asks for. WEFT_E_DEVICE when it asks for a GPU and there is none. */
+WEFT_NODISCARD weft_status we_engine_open_device(weft_engine *e, wk_dev **out);
 /* Take memory and lay everything out on e->dev; with a dry device only addresses are counted. */
 WEFT_NODISCARD weft_status we_engine_place(weft_engine *e);
 /* Everything of an open except opening the device and loading weights. */

@@ -33,8 +33,9 @@ extern "C" {
 
 typedef struct wk_dev wk_dev;
 
-/* Segments: rows [off[s], off[s+1]) belong to client slot slot[s]. Segments are in row order, do
- * not overlap and may be empty; a slot appears at most once per call. */
+/* Segments: rows [off[s], off[s+1]) belong to client slot slot[s]. Segments are in row order and do
+ * not overlap. An empty one is as if it were not there: nothing of its slot is read or written. A
+ * slot appears at most once per call among the others. */
 typedef struct wk_segs {
     wk_tensor off;  /* (S+1) i32, ascending; off[S] <= rows */
     wk_tensor slot; /* (S) i32 in [0, K) */

@@ -17,7 +17,6 @@ typedef struct cuda_lane {
     unsigned char
         *scratch;         /* device memory, 256-byte aligned, for ops that sum in two stages: its */
     size_t scratch_bytes; /* contents do not outlive the op */
-    uint64_t launches;    /* kernels launched so far */
 } cuda_lane;
 
 #define CUDA_SCRATCH_BYTES ((size_t)64 << 20)

@@ -86,7 +86,7 @@ static inline bool can_vector(wk_tensor t, int64_t n) {
 /* Launch on the device's lane; smem in bytes. */
 #define LAUNCH(dev, kernel, grid, block, smem, ...)                                                \
     do {                                                                                           \
-        cuda_lane_of(dev)->launches++;                                                             \
+        (dev)->launches++;                                                                         \
         WK_LAUNCH(kernel, grid, block, smem, cuda_lane_of(dev)->stream, __VA_ARGS__);              \
     } while (0)
 
