@@ -96,6 +96,19 @@ static inline bf16 __ushort_as_bfloat16(uint16_t u) {
     return bf16{u};
 }
 
+/* ---- half precision, read only ---- */
+
+struct alignas(2) f16 {
+    uint16_t u;
+};
+static inline float __half2float(f16 h) {
+    const uint32_t exp = (h.u >> 10) & 31u;
+    const float man = (float)(h.u & 0x3ffu) / 1024.0f;
+    const float f = exp == 31 ? (man > 0 ? NAN : INFINITY)
+                              : ldexpf(exp ? 1.0f + man : man, (int)(exp ? exp : 1) - 15);
+    return __uint_as_float(__float_as_uint(f) | (uint32_t)(h.u & 0x8000u) << 16);
+}
+
 /* ---- arithmetic; the approximate forms are exact here ---- */
 
 static inline float __fdividef(float a, float b) {
@@ -103,6 +116,22 @@ static inline float __fdividef(float a, float b) {
 }
 static inline float rsqrtf(float x) {
     return 1.0f / sqrtf(x);
+}
+/* Rounded by themselves, never contracted with another operation. */
+static inline double __dadd_rn(double a, double b) {
+    return a + b;
+}
+static inline double __dmul_rn(double a, double b) {
+    return a * b;
+}
+static inline void sincospif(float x, float *sine, float *cosine) {
+    *sine = (float)sin(M_PI * (double)x);
+    *cosine = (float)cos(M_PI * (double)x);
+}
+/* Subnormal results are flushed to zero; NaN passes. */
+static inline float exp2_approx(float x) {
+    const float y = exp2f(x);
+    return y < 1.17549435e-38f ? 0.0f : y;
 }
 #define __expf(x)  expf(x) /* macros, since glibc declares functions of these names */
 #define __logf(x)  logf(x)
