@@ -1,6 +1,6 @@
 /* Micro-benchmark of the hot ops of a backend at MiniLM and BERT-base shapes.
  *
- *   bench_ops [--backend cpu|ref] [--threads N] [--gemm auto|own|dnnl] [--filter TEXT]
+ *   bench_ops [--backend cpu|ref] [--threads N] [--gemm own|dnnl] [--filter TEXT]
  *             [--json FILE]
  *
  * A line: median and best time, GFLOP/s, GB/s (each operand once), the floor max(FLOPs / peak,
@@ -310,7 +310,7 @@ static int run(bench *b, const wk_dev_options *options, cpu_gemm_kind gemm, cons
 int main(int argc, char **argv) {
     bench b = {0};
     wk_dev_options options = {.backend = "cpu"};
-    cpu_gemm_kind gemm = CPU_GEMM_AUTO;
+    cpu_gemm_kind gemm = CPU_GEMM_OWN;
     const char *json = NULL;
     for (int i = 1; i + 1 < argc; i += 2) {
         const char *key = argv[i], *value = argv[i + 1];

@@ -23,7 +23,8 @@ void weft_engine_info_get(const weft_engine *e, weft_engine_info *out) {
                               .modules_to_save = lora->saved,
                               .num_labels = e->model.num_labels,
                               .slots = e->slots.n,
-                              .pack_tokens = e->limits.tokens};
+                              .pack_tokens = e->limits.tokens,
+                              .device_bytes = (int64_t)e->dev->held};
 }
 
 int64_t weft_engine_rounds_done(const weft_engine *e) {

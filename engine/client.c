@@ -112,6 +112,14 @@ static weft_status read_losses(weft_engine *e, we_visit *visits, int32_t n, int6
     return WEFT_OK;
 }
 
+/* Waits for the end of a step. */
+static weft_status step_done(weft_engine *e, uint64_t letter) {
+    WEFT_TRY(wk_collect(e->dev, letter, NULL, 0));
+    we_step_clock *c = e->clock;
+    if (c && c->n < WE_STEP_CLOCK_MAX) c->end[c->n++] = we_clock();
+    return WEFT_OK;
+}
+
 weft_status we_wave_run(weft_engine *e, we_visit *visits, int32_t n, int64_t round, double lr,
                         int64_t *packs, int64_t *done, int64_t total) {
     we_slots *s = &e->slots;
@@ -135,15 +143,16 @@ weft_status we_wave_run(weft_engine *e, we_visit *visits, int32_t n, int64_t rou
         WEFT_TRY(we_slots_step(s, e->dev, e->cfg, n, anchor));
         /* A few steps may be under way on the device while the host packs the next one, so that it
          * never waits for work, nor progress and signals for it. */
-        uint64_t *mine = &letter[t % STEPS_AHEAD];
-        if (t >= STEPS_AHEAD) WEFT_TRY(wk_collect(e->dev, *mine, NULL, 0));
-        WEFT_TRY(wk_post(e->dev, no_words, mine));
+        WEFT_TRY(wk_post(e->dev, no_words, &letter[t % STEPS_AHEAD]));
+        if (t + 1 >= STEPS_AHEAD) WEFT_TRY(step_done(e, letter[(t + 1) % STEPS_AHEAD]));
         if (t + 1 - read == s->history || t + 1 == steps) {
             WEFT_TRY(read_losses(e, visits, n, read, t + 1));
             read = t + 1;
         }
         WEFT_TRY(we_tick(e, WEFT_PHASE_TRAIN, *done, total));
     }
+    for (int64_t t = steps < STEPS_AHEAD ? 0 : steps - STEPS_AHEAD + 1; t < steps; t++)
+        WEFT_TRY(step_done(e, letter[t % STEPS_AHEAD]));
     WEFT_TRY(wk_download(e->dev, s->dead, s->state.dead));
     for (int32_t k = 0; k < n; k++)
         visits[k].dead = s->dead[k] != 0 || !isfinite(visits[k].loss_sum);

@@ -20,6 +20,14 @@ typedef struct we_server {
     wk_tensor norm; /* (K) f64: squared norms of the wave's updates */
 } we_server;
 
+/* When steps of a benchmark ended on the device. */
+#define WE_STEP_CLOCK_MAX 65536
+typedef struct we_step_clock {
+    double *end; /* (n) seconds, we_clock */
+    int64_t n;
+} we_step_clock;
+double we_clock(void); /* monotonic */
+
 struct weft_engine {
     wk_ctx ctx;
     wk_dev *dev;
@@ -43,6 +51,7 @@ struct weft_engine {
     we_visit *visits;            /* (slots) */
     int64_t rounds_done;
     weft_wire wire_total;
+    we_step_clock *clock; /* of a benchmark that is running, or NULL */
 };
 
 /* Reports progress; WEFT_E_STOPPED when the host wants to stop. */

@@ -222,6 +222,7 @@ typedef struct weft_engine_info {
     int32_t num_labels;
     int32_t slots;
     int64_t pack_tokens;
+    int64_t device_bytes; /* held on the device: base, adapters, activations, workspace */
 } weft_engine_info;
 
 void weft_engine_info_get(const weft_engine *engine, weft_engine_info *out);
@@ -350,6 +351,24 @@ typedef struct weft_ceilings {
 } weft_ceilings;
 WEFT_NODISCARD weft_status weft_engine_ceilings(weft_engine *engine, weft_ceilings *out,
                                                 weft_error *err);
+
+typedef struct weft_bench {
+    /* Of the timed round. */
+    double seconds, tokens, client_steps;
+    double steps;                 /* optimizer steps, each of all clients of a wave */
+    double step_median, step_p95; /* seconds from one step's end to the next's */
+    double loss;
+    int64_t packs;
+    /* Of the rounds after it. */
+    weft_profile passes, phases; /* with replays and without */
+    double waiting_share;        /* of the device's time, neither in a pass nor in the optimizer */
+    double launches_per_step;    /* without replays */
+    weft_ceilings ceilings;
+} weft_bench;
+
+/* Four rounds: one to warm up (a device that replays meets its shapes), one timed, two profiled;
+ * then the ceilings. */
+WEFT_NODISCARD weft_status weft_engine_bench(weft_engine *engine, weft_bench *out, weft_error *err);
 
 /* ---- plan ---- */
 

@@ -6,14 +6,16 @@
 
 weft_status wk_check_layernorm_fwd(wk_dev *dev, const wk_layernorm_fwd_args *a) {
     wk_check c = {dev, "layernorm_fwd", WEFT_OK};
-    wk_need(&c, WK_ARG(x), WK_F32, 2);
-    wk_need(&c, WK_ARG(y), WK_F32, 2);
+    wk_need_hidden(&c, WK_ARG(x), 2);
+    wk_need_hidden(&c, WK_ARG(y), 2);
     wk_need(&c, WK_ARG(weight), WK_F32, 1);
     wk_need(&c, WK_ARG(bias), WK_F32, 1);
-    wk_need_opt(&c, WK_ARG(residual), WK_F32, 2);
-    wk_need_opt(&c, WK_ARG(z), WK_F32, 2);
+    wk_need_hidden_opt(&c, WK_ARG(residual), 2);
+    wk_need_hidden_opt(&c, WK_ARG(z), 2);
     wk_need_opt(&c, WK_ARG(mean), WK_F32, 1);
     wk_need_opt(&c, WK_ARG(rstd), WK_F32, 1);
+    wk_same_dtype(&c, WK_ARG(residual), WK_ARG(x));
+    wk_same_dtype(&c, WK_ARG(z), WK_ARG(x));
     wk_same_shape(&c, WK_ARG(y), WK_ARG(x));
     wk_same_shape(&c, WK_ARG(residual), WK_ARG(x));
     wk_same_shape(&c, WK_ARG(z), WK_ARG(x));
@@ -34,9 +36,9 @@ weft_status wk_check_layernorm_fwd(wk_dev *dev, const wk_layernorm_fwd_args *a) 
 
 weft_status wk_check_layernorm_bwd(wk_dev *dev, const wk_layernorm_bwd_args *a) {
     wk_check c = {dev, "layernorm_bwd", WEFT_OK};
-    wk_need(&c, WK_ARG(dy), WK_F32, 2);
-    wk_need(&c, WK_ARG(dz), WK_F32, 2);
-    wk_need(&c, WK_ARG(z), WK_F32, 2);
+    wk_need_hidden(&c, WK_ARG(dy), 2);
+    wk_need_hidden(&c, WK_ARG(dz), 2);
+    wk_need_hidden(&c, WK_ARG(z), 2);
     wk_need(&c, WK_ARG(mean), WK_F32, 1);
     wk_need(&c, WK_ARG(rstd), WK_F32, 1);
     wk_need(&c, WK_ARG(weight), WK_F32, 1);
@@ -58,8 +60,9 @@ static void known_act(wk_check *c, wk_act act) {
 
 weft_status wk_check_act_fwd(wk_dev *dev, const wk_act_fwd_args *a) {
     wk_check c = {dev, "act_fwd", WEFT_OK};
-    wk_need(&c, WK_ARG(x), WK_F32, 2);
-    wk_need(&c, WK_ARG(y), WK_F32, 2);
+    wk_need_hidden(&c, WK_ARG(x), 2);
+    wk_need_hidden(&c, WK_ARG(y), 2);
+    wk_same_dtype(&c, WK_ARG(y), WK_ARG(x));
     wk_same_shape(&c, WK_ARG(y), WK_ARG(x));
     wk_apart_or_same(&c, WK_ARG(y), WK_ARG(x));
     known_act(&c, a->act);
@@ -68,9 +71,11 @@ weft_status wk_check_act_fwd(wk_dev *dev, const wk_act_fwd_args *a) {
 
 weft_status wk_check_act_bwd(wk_dev *dev, const wk_act_bwd_args *a) {
     wk_check c = {dev, "act_bwd", WEFT_OK};
-    wk_need(&c, WK_ARG(x), WK_F32, 2);
-    wk_need(&c, WK_ARG(dy), WK_F32, 2);
-    wk_need(&c, WK_ARG(dx), WK_F32, 2);
+    wk_need_hidden(&c, WK_ARG(x), 2);
+    wk_need_hidden(&c, WK_ARG(dy), 2);
+    wk_need_hidden(&c, WK_ARG(dx), 2);
+    wk_same_dtype(&c, WK_ARG(dy), WK_ARG(x));
+    wk_same_dtype(&c, WK_ARG(dx), WK_ARG(x));
     wk_same_shape(&c, WK_ARG(dy), WK_ARG(x));
     wk_same_shape(&c, WK_ARG(dx), WK_ARG(x));
     wk_apart_or_same(&c, WK_ARG(dx), WK_ARG(dy));
@@ -87,12 +92,15 @@ typedef struct attn_shape {
 } attn_shape;
 
 static void check_attn(wk_check *c, const attn_shape *a) {
-    wk_need(c, WK_ARG(q), WK_F32, 2);
-    wk_need(c, WK_ARG(k), WK_F32, 2);
-    wk_need(c, WK_ARG(v), WK_F32, 2);
-    wk_need(c, WK_ARG(o), WK_F32, 2);
+    wk_need_hidden(c, WK_ARG(q), 2);
+    wk_need_hidden(c, WK_ARG(k), 2);
+    wk_need_hidden(c, WK_ARG(v), 2);
+    wk_need_hidden(c, WK_ARG(o), 2);
     wk_need(c, WK_ARG(lse), WK_F32, 2);
     wk_need(c, WK_ARG(seq_off), WK_I32, 1);
+    wk_same_dtype(c, WK_ARG(k), WK_ARG(q));
+    wk_same_dtype(c, WK_ARG(v), WK_ARG(q));
+    wk_same_dtype(c, WK_ARG(o), WK_ARG(q));
     wk_require(c, a->heads > 0 && a->kv_heads > 0 && a->heads % a->kv_heads == 0, WEFT_E_SHAPE,
                "%d heads cannot share %d key heads", (int)a->heads, (int)a->kv_heads);
     if (c->st != WEFT_OK) return;
@@ -130,10 +138,14 @@ weft_status wk_check_attn_bwd(wk_dev *dev, const wk_attn_bwd_args *a) {
     wk_check c = {dev, "attn_bwd", WEFT_OK};
     check_attn(&c, &(attn_shape){a->q, a->k, a->v, a->o, a->lse, a->seq_off, a->heads, a->kv_heads,
                                  a->max_len});
-    wk_need(&c, WK_ARG(d_o), WK_F32, 2);
-    wk_need(&c, WK_ARG(dq), WK_F32, 2);
-    wk_need(&c, WK_ARG(dk), WK_F32, 2);
-    wk_need(&c, WK_ARG(dv), WK_F32, 2);
+    wk_need_hidden(&c, WK_ARG(d_o), 2);
+    wk_need_hidden(&c, WK_ARG(dq), 2);
+    wk_need_hidden(&c, WK_ARG(dk), 2);
+    wk_need_hidden(&c, WK_ARG(dv), 2);
+    wk_same_dtype(&c, WK_ARG(d_o), WK_ARG(q));
+    wk_same_dtype(&c, WK_ARG(dq), WK_ARG(q));
+    wk_same_dtype(&c, WK_ARG(dk), WK_ARG(q));
+    wk_same_dtype(&c, WK_ARG(dv), WK_ARG(q));
     wk_same_shape(&c, WK_ARG(d_o), WK_ARG(o));
     wk_same_shape(&c, WK_ARG(dq), WK_ARG(q));
     wk_same_shape(&c, WK_ARG(dk), WK_ARG(k));

@@ -58,13 +58,13 @@ typedef struct cpu_gemm_kernels {
 typedef struct cpu_dnnl cpu_dnnl; /* gemm_dnnl.c */
 
 typedef struct cpu_impl {
+    wk_ops fast; /* what the gate lets float32 calls through to */
     const cpu_gemm_kernels *own;
-    cpu_dnnl *dnnl; /* NULL: not compiled in, or not chosen */
+    cpu_dnnl *dnnl; /* NULL: not chosen */
 } cpu_impl;
 
-/* Which GEMM: oneDNN where it picks a kernel for prepacked weights (AVX-512), else our own;
- * measured in README.md. The other two are for tests and benchmarks. */
-typedef enum cpu_gemm_kind { CPU_GEMM_AUTO = 0, CPU_GEMM_OWN = 1, CPU_GEMM_DNNL = 2 } cpu_gemm_kind;
+/* A device opens with our own: nothing was faster where it was measured (README.md). */
+typedef enum cpu_gemm_kind { CPU_GEMM_OWN = 0, CPU_GEMM_DNNL = 1 } cpu_gemm_kind;
 
 /* Switches an open device; weights packed before must be packed again. WEFT_E_UNSUPPORTED when
  * oneDNN is asked for and was not compiled in. */
@@ -72,16 +72,20 @@ WEFT_NODISCARD weft_status cpu_gemm_select(wk_dev *dev, cpu_gemm_kind kind);
 void cpu_gemm_close(wk_dev *dev);
 void cpu_gemm_fill(wk_ops *table);
 
+/* Puts the ops that have hidden operands behind a check of their dtypes (hidden.c). */
+void cpu_gate(wk_ops *table);
+
 /* oneDNN (gemm_dnnl.c). Without WK_HAVE_DNNL open reports WEFT_E_UNSUPPORTED and the rest is
  * unreachable. A plan holds the primitives of one shape (n, k); weights of the same shape share it.
  */
 WEFT_NODISCARD weft_status cpu_dnnl_open(wk_dev *dev, cpu_dnnl **out);
 void cpu_dnnl_close(wk_dev *dev, cpu_dnnl *dnnl);
 const char *cpu_dnnl_name(const cpu_dnnl *dnnl); /* implementation, as oneDNN calls it */
-bool cpu_dnnl_prepacks(const cpu_dnnl *dnnl);    /* it has kernels for blocked weights here */
 WEFT_NODISCARD weft_status cpu_dnnl_plan(wk_dev *dev, cpu_dnnl *dnnl, int64_t n, int64_t k,
                                          const void **plan);
-size_t cpu_dnnl_bytes(const void *plan);
+/* Bytes of a packed weight; the same answer whether or not there is a plan, and it takes no memory
+ * from the context. 0: oneDNN has no kernel for the shape. */
+size_t cpu_dnnl_bytes(wk_dev *dev, cpu_dnnl *dnnl, int64_t n, int64_t k);
 WEFT_NODISCARD weft_status cpu_dnnl_pack(wk_dev *dev, cpu_dnnl *dnnl, const void *plan,
                                          void *packed, wk_tensor w, bool transposed);
 WEFT_NODISCARD weft_status cpu_dnnl_run(wk_dev *dev, cpu_dnnl *dnnl, const cpu_gemm_call *call);

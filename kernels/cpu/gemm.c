@@ -1,5 +1,5 @@
-/* The frozen linears of the cpu backend: chooses between our own GEMM and oneDNN, packs weights for
- * the one chosen, and falls back to the reference where a weight was not packed. */
+/* The frozen linears of the cpu backend: our own GEMM or oneDNN, weights packed for the one chosen;
+ * the reference where a weight was not packed. */
 #include "kernels/cpu/cpu.h"
 
 #include <stdio.h>
@@ -7,17 +7,7 @@
 weft_status cpu_gemm_select(wk_dev *dev, cpu_gemm_kind kind) {
     cpu_impl *impl = dev->impl;
     cpu_gemm_close(dev);
-    if (kind != CPU_GEMM_OWN) {
-        const weft_status st = cpu_dnnl_open(dev, &impl->dnnl);
-        if (st == WEFT_E_UNSUPPORTED && kind == CPU_GEMM_AUTO)
-            impl->dnnl = NULL;
-        else if (st != WEFT_OK)
-            return st;
-        /* Without kernels for blocked weights (AVX2) oneDNN packs B anew in every call and is
-         * slower. */
-        if (kind == CPU_GEMM_AUTO && impl->dnnl && !cpu_dnnl_prepacks(impl->dnnl))
-            cpu_gemm_close(dev);
-    }
+    if (kind == CPU_GEMM_DNNL) WEFT_TRY(cpu_dnnl_open(dev, &impl->dnnl));
     if (impl->dnnl)
         (void)snprintf(dev->note, sizeof dev->note, "instruction set %s, GEMM oneDNN %s",
                        impl->own->isa, cpu_dnnl_name(impl->dnnl));
@@ -36,14 +26,7 @@ void cpu_gemm_close(wk_dev *dev) {
 static size_t weight_pack_bytes(wk_dev *dev, int64_t o, int64_t d, bool dx) {
     cpu_impl *impl = dev->impl;
     const int64_t n = dx ? d : o, k = dx ? o : d;
-    if (!impl->dnnl) return impl->own->bytes(n, k);
-    const void *plan;
-    if (cpu_dnnl_plan(dev, impl->dnnl, n, k, &plan) != WEFT_OK) {
-        wk_log(dev->ctx, WK_LOG_WARN, "cpu", "%s; such weights run in plain loops, slowly",
-               dev->ctx->err.text);
-        return 0;
-    }
-    return cpu_dnnl_bytes(plan);
+    return impl->dnnl ? cpu_dnnl_bytes(dev, impl->dnnl, n, k) : impl->own->bytes(n, k);
 }
 
 static weft_status pack(wk_dev *dev, wk_tensor w, wk_tensor packed, bool dx) {

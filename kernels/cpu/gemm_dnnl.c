@@ -49,7 +49,6 @@ struct cpu_dnnl {
     size_t buffer_bytes;
     plan *plans;
     char name[48];
-    bool prepacks;
 };
 
 static weft_status failed(wk_dev *dev, const char *what, dnnl_status_t st) {
@@ -71,6 +70,17 @@ static dnnl_status_t desc_matrix(desc *d, int64_t rows, int64_t cols, dnnl_forma
     return dnnl_memory_desc_create_with_tag(d, 2, dims, dnnl_f32, tag);
 #    else
     return dnnl_memory_desc_init_by_tag(d, 2, dims, dnnl_f32, tag);
+#    endif
+}
+
+/* (rows, cols) floats of any strides. */
+static dnnl_status_t desc_strided(desc *d, int64_t rows, int64_t cols, int64_t row_stride,
+                                  int64_t col_stride) {
+    const dnnl_dims_t dims = {rows, cols}, strides = {row_stride, col_stride};
+#    if DNNL_VERSION_MAJOR >= 3
+    return dnnl_memory_desc_create_with_strides(d, 2, dims, dnnl_f32, strides);
+#    else
+    return dnnl_memory_desc_init_by_strides(d, 2, dims, dnnl_f32, strides);
 #    endif
 }
 
@@ -119,28 +129,35 @@ static void free_plan(wk_dev *dev, cpu_dnnl *dnnl, plan *p) {
     wk_host_free(dev->ctx, p);
 }
 
-static weft_status make_primitive(wk_dev *dev, cpu_dnnl *dnnl, plan *p) {
-    DNNL_TRY(dev, desc_matrix(&p->src, PANEL, p->k, dnnl_ab));
-    DNNL_TRY(dev, desc_matrix(&p->weights, p->k, p->n, dnnl_format_tag_any));
-    DNNL_TRY(dev, desc_matrix(&p->dst, PANEL, p->n, dnnl_ab));
+/* What oneDNN says of shape (p->n, p->k): takes no memory of ours. */
+static dnnl_status_t describe(dnnl_primitive_desc_t *pd, cpu_dnnl *dnnl, plan *p) {
     dnnl_primitive_attr_t attr = NULL;
-    DNNL_TRY(dev, dnnl_primitive_attr_create(&attr));
+    dnnl_status_t st = desc_matrix(&p->src, PANEL, p->k, dnnl_ab);
+    if (st == dnnl_success) st = desc_matrix(&p->weights, p->k, p->n, dnnl_format_tag_any);
+    if (st == dnnl_success) st = desc_matrix(&p->dst, PANEL, p->n, dnnl_ab);
+    if (st == dnnl_success) st = dnnl_primitive_attr_create(&attr);
+    if (st == dnnl_success)
+        st = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
+    if (st == dnnl_success) st = matmul_desc(pd, dnnl->engine, p, attr);
+    if (attr) (void)dnnl_primitive_attr_destroy(attr);
+    if (st == dnnl_success) st = desc_query(&p->weights, *pd, dnnl_query_weights_md);
+    if (st == dnnl_success) st = desc_query(&p->scratch, *pd, dnnl_query_scratchpad_md);
+    if (st != dnnl_success) return st;
+    p->weight_bytes = dnnl_memory_desc_get_size(DESC_REF(p->weights));
+    p->scratch_bytes = dnnl_memory_desc_get_size(DESC_REF(p->scratch));
+    return st;
+}
+
+static weft_status make_primitive(wk_dev *dev, cpu_dnnl *dnnl, plan *p) {
     dnnl_primitive_desc_t pd = NULL;
-    dnnl_status_t st = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
-    if (st == dnnl_success) st = matmul_desc(&pd, dnnl->engine, p, attr);
-    if (st == dnnl_success) st = desc_query(&p->weights, pd, dnnl_query_weights_md);
-    if (st == dnnl_success) st = desc_query(&p->scratch, pd, dnnl_query_scratchpad_md);
-    if (st == dnnl_success) st = dnnl_primitive_create(&p->primitive, pd);
     const char *name = NULL;
+    dnnl_status_t st = describe(&pd, dnnl, p);
+    if (st == dnnl_success) st = dnnl_primitive_create(&p->primitive, pd);
     if (st == dnnl_success)
         st = dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name);
     if (name) (void)snprintf(dnnl->name, sizeof dnnl->name, "%s", name);
     if (pd) (void)dnnl_primitive_desc_destroy(pd);
-    (void)dnnl_primitive_attr_destroy(attr);
-    if (st != dnnl_success) return failed(dev, "making a matmul primitive", st);
-    p->weight_bytes = dnnl_memory_desc_get_size(DESC_REF(p->weights));
-    p->scratch_bytes = dnnl_memory_desc_get_size(DESC_REF(p->scratch));
-    return WEFT_OK;
+    return st == dnnl_success ? WEFT_OK : failed(dev, "making a matmul primitive", st);
 }
 
 static weft_status make_objects(wk_dev *dev, cpu_dnnl *dnnl, plan *p) {
@@ -176,12 +193,15 @@ static weft_status grow_buffers(wk_dev *dev, cpu_dnnl *dnnl, const plan *p) {
     return WEFT_OK;
 }
 
+static plan *find_plan(const cpu_dnnl *dnnl, int64_t n, int64_t k) {
+    plan *p = dnnl->plans;
+    while (p && (p->n != n || p->k != k)) p = p->next;
+    return p;
+}
+
 weft_status cpu_dnnl_plan(wk_dev *dev, cpu_dnnl *dnnl, int64_t n, int64_t k, const void **out) {
-    for (plan *p = dnnl->plans; p; p = p->next)
-        if (p->n == n && p->k == k) {
-            *out = p;
-            return WEFT_OK;
-        }
+    *out = find_plan(dnnl, n, k);
+    if (*out) return WEFT_OK;
     void *memory = NULL;
     WEFT_TRY(wk_host_alloc(dev->ctx, &memory, 1, sizeof(plan), "oneDNN plan"));
     plan *p = memory;
@@ -199,9 +219,22 @@ weft_status cpu_dnnl_plan(wk_dev *dev, cpu_dnnl *dnnl, int64_t n, int64_t k, con
     return WEFT_OK;
 }
 
-size_t cpu_dnnl_bytes(const void *of) {
-    const plan *p = of;
-    return p->weight_bytes;
+size_t cpu_dnnl_bytes(wk_dev *dev, cpu_dnnl *dnnl, int64_t n, int64_t k) {
+    const plan *known = find_plan(dnnl, n, k);
+    if (known) return known->weight_bytes;
+    plan p = {.n = n, .k = k};
+    dnnl_primitive_desc_t pd = NULL;
+    const dnnl_status_t st = describe(&pd, dnnl, &p);
+    if (pd) (void)dnnl_primitive_desc_destroy(pd);
+    desc_free(&p.src), desc_free(&p.weights), desc_free(&p.dst), desc_free(&p.scratch);
+    if (st == dnnl_success) return p.weight_bytes;
+    /* Not a property of the shape: packing comes next and tells. */
+    if (st == dnnl_out_of_memory) return (size_t)(n * k) * sizeof(float);
+    wk_log(dev->ctx, WK_LOG_WARN, "cpu",
+           "oneDNN has no product of width %lld over %lld (status %d); such weights run in plain "
+           "loops, slowly",
+           (long long)n, (long long)k, (int)st);
+    return 0;
 }
 
 weft_status cpu_dnnl_pack(wk_dev *dev, cpu_dnnl *dnnl, const void *of, void *packed, wk_tensor w,
@@ -209,7 +242,7 @@ weft_status cpu_dnnl_pack(wk_dev *dev, cpu_dnnl *dnnl, const void *of, void *pac
     const plan *p = of;
     desc plain;
     memset(&plain, 0, sizeof plain);
-    DNNL_TRY(dev, desc_matrix(&plain, p->k, p->n, transposed ? dnnl_ba : dnnl_ab));
+    DNNL_TRY(dev, desc_strided(&plain, p->k, p->n, transposed ? 1 : w.ld, transposed ? w.ld : 1));
     dnnl_memory_t from = NULL, to = NULL;
     dnnl_primitive_desc_t pd = NULL;
     dnnl_primitive_t reorder = NULL;
@@ -317,12 +350,8 @@ static weft_status open_parts(wk_dev *dev, cpu_dnnl *dnnl) {
     for (int i = 0; i < dnnl->threads; i++)
         DNNL_TRY(dev,
                  dnnl_stream_create(&dnnl->stream[i], dnnl->engine, dnnl_stream_default_flags));
-    /* A typical shape tells which implementation this machine gets: brgemm works from blocked
-     * weights. */
-    const void *probe;
-    WEFT_TRY(cpu_dnnl_plan(dev, dnnl, 384, 384, &probe));
-    dnnl->prepacks = strncmp(dnnl->name, "brg", 3) == 0;
-    return WEFT_OK;
+    const void *probe; /* a typical shape tells which implementation this machine gets */
+    return cpu_dnnl_plan(dev, dnnl, 384, 384, &probe);
 }
 
 weft_status cpu_dnnl_open(wk_dev *dev, cpu_dnnl **out) {
@@ -359,10 +388,6 @@ const char *cpu_dnnl_name(const cpu_dnnl *dnnl) {
     return dnnl->name;
 }
 
-bool cpu_dnnl_prepacks(const cpu_dnnl *dnnl) {
-    return dnnl->prepacks;
-}
-
 #else /* without oneDNN: open refuses, so nothing else is ever called */
 
 weft_status cpu_dnnl_open(wk_dev *dev, cpu_dnnl **out) {
@@ -380,19 +405,14 @@ const char *cpu_dnnl_name(const cpu_dnnl *dnnl) {
     return "none";
 }
 
-bool cpu_dnnl_prepacks(const cpu_dnnl *dnnl) {
-    (void)dnnl;
-    return false;
-}
-
 weft_status cpu_dnnl_plan(wk_dev *dev, cpu_dnnl *dnnl, int64_t n, int64_t k, const void **out) {
     (void)n, (void)k;
     *out = NULL;
     return cpu_dnnl_open(dev, &dnnl);
 }
 
-size_t cpu_dnnl_bytes(const void *of) {
-    (void)of;
+size_t cpu_dnnl_bytes(wk_dev *dev, cpu_dnnl *dnnl, int64_t n, int64_t k) {
+    (void)dev, (void)dnnl, (void)n, (void)k;
     return 0;
 }
 

@@ -29,8 +29,10 @@ static inline cuda_lane *cuda_lane_of(wk_dev *dev) {
 WEFT_NODISCARD weft_status cuda_launched(wk_dev *dev, const char *op);
 
 /* Each family of ops fills its slots. */
-void cuda_fill_rows(wk_ops *table);  /* rows.cu: memory, embedding, dropout */
-void cuda_fill_norm(wk_ops *table);  /* norm.cu: layer norm, activations */
+void cuda_fill_rows(wk_ops *table);  /* rows.cu: memory */
+void cuda_fill_embed(wk_ops *table); /* embed.cu: embedding, dropout */
+void cuda_fill_norm(wk_ops *table);  /* norm.cu: layer norm */
+void cuda_fill_act(wk_ops *table);   /* act.cu: activations */
 void cuda_fill_loss(wk_ops *table);  /* loss.cu */
 void cuda_fill_attn(wk_ops *table);  /* attn.cu */
 void cuda_fill_lora(wk_ops *table);  /* lora.cu: segmented linears */

@@ -17,6 +17,9 @@ WK_DEVICE float to_float(float x) {
 WK_DEVICE float to_float(bf16 x) {
     return __bfloat162float(x);
 }
+WK_DEVICE float to_float(f16 x) {
+    return __half2float(x);
+}
 WK_DEVICE void set(float &y, float x) {
     y = x;
 }

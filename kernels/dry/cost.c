@@ -25,6 +25,11 @@ static double touched(wk_tensor stacked, wk_segs segs) {
     return slots * (double)wk_row_numel(stacked) * (double)wk_dtype_size(stacked.dtype);
 }
 
+/* Bytes of as many elements as `some` has, on both sides of a move to or from `other`. */
+static double moved(wk_tensor some, wk_tensor other) {
+    return numel(some) * (double)(wk_dtype_size(some.dtype) + wk_dtype_size(other.dtype));
+}
+
 /* ---- memory ---- */
 
 dry_cost dry_cost_fill(const wk_fill_args *a) {
@@ -40,11 +45,11 @@ dry_cost dry_cost_axpy(const wk_axpy_args *a) {
 }
 
 dry_cost dry_cost_gather_rows(const wk_gather_rows_args *a) {
-    return (dry_cost){0, BYTES(a->y, a->y, a->idx)};
+    return (dry_cost){0, moved(a->y, a->x) + bytes_of(a->idx)};
 }
 
 dry_cost dry_cost_scatter_rows(const wk_scatter_rows_args *a) {
-    return (dry_cost){0, BYTES(a->x, a->x, a->idx)};
+    return (dry_cost){0, moved(a->x, a->y) + bytes_of(a->idx)};
 }
 
 dry_cost dry_cost_mean_pool(const wk_mean_pool_args *a) {
@@ -54,13 +59,14 @@ dry_cost dry_cost_mean_pool(const wk_mean_pool_args *a) {
 dry_cost dry_cost_embed_fwd(const wk_embed_fwd_args *a) {
     double rows = wk_given(a->type) ? 3 : 2; /* table rows read for a row of y */
     return (dry_cost){(rows - 1) * numel(a->y),
-                      (rows + 1) * bytes_of(a->y) + BYTES(a->tok, a->pos_id, a->type_id)};
+                      rows * numel(a->y) * (double)wk_dtype_size(a->word.dtype) +
+                          BYTES(a->y, a->tok, a->pos_id, a->type_id)};
 }
 
 /* ---- linear ---- */
 
 static double weight_bytes(const wk_weight *w, wk_tensor packed) {
-    return wk_given(packed) ? bytes_of(packed) : 4.0 * (double)w->o * (double)w->d;
+    return wk_given(packed) ? bytes_of(packed) : bytes_of(w->w);
 }
 
 dry_cost dry_cost_weight_pack(const wk_weight_pack_args *a) {

@@ -1,8 +1,6 @@
 /* Adding up client updates, and the server optimizers. All arithmetic is double. */
 #include "kernels/ref/ref.h"
 
-#include <math.h>
-
 weft_status ref_update_add(wk_dev *dev, const wk_update_add_args *a) {
     double *acc = a->acc.data;
     const float *w = a->w.data, *anchor = a->anchor.data;

@@ -1,8 +1,6 @@
 /* Gradient norms and local optimizers: one slot is one row, slots in parallel. */
 #include "kernels/ref/ref.h"
 
-#include <math.h>
-
 weft_status ref_grad_norm(wk_dev *dev, const wk_grad_norm_args *a) {
     const float *anchor = a->anchor.data;
     WK_PARALLEL_FOR(dev)

@@ -25,10 +25,12 @@ typedef struct golden_bounds {
     (golden_bounds) {                                                                              \
         1e-5, 1e-4, 1e-5, 1e-3                                                                     \
     }
-/* Hidden states, and factors of their products, are bfloat16: 2^-9 each, through two layers. */
+/* Hidden states, and factors of their products, are rounded to bfloat16, 2^-9 each, through two or
+ * three layers whose random weights are large. The worst that `ref` shows, which rounds on store
+ * only: 0.041, 0.12, 0.012; losses of ten steps with a large rate drift by up to 0.045. */
 #define GOLDEN_BOUNDS_BF16                                                                         \
     (golden_bounds) {                                                                              \
-        3e-2, 8e-2, 3e-2, 0.5                                                                      \
+        6e-2, 0.2, 6e-2, 0.5                                                                       \
     }
 
 /* Both print what is out of bounds on stderr and then return false. Watched, every layer computes

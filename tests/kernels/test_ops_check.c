@@ -74,7 +74,9 @@ static void linear(void **state) {
     a = ok, a.bias = mat(1, 384);
     refused(wk_linear_fwd(dev, &a), WEFT_E_SHAPE, "bias is (1,384), needed are 1 dimensions");
     a = ok, a.x = typed(WK_BF16, 70, 512);
-    refused(wk_linear_fwd(dev, &a), WEFT_E_SHAPE, "x is bfloat16, needed is float32");
+    refused(wk_linear_fwd(dev, &a), WEFT_E_SHAPE, "y is float32 but x is bfloat16");
+    a = ok, a.x = typed(WK_F64, 70, 512);
+    refused(wk_linear_fwd(dev, &a), WEFT_E_SHAPE, "x is float64, needed is float32 or bfloat16");
     a = ok, a.x.ndim = 0;
     refused(wk_linear_fwd(dev, &a), WEFT_E_ARG, "linear_fwd: x is not given");
     a = ok, a.w = NULL;
@@ -160,6 +162,48 @@ static void segments(void **state) {
     refused(wk_dropout(dev, &drop), WEFT_E_ARG, "y (30,64) overlaps x (30,64)");
 }
 
+/* Operands marked (h) have a dtype each, those marked (H) one between them, all others their own.
+ */
+static void hidden_operands(void **state) {
+    (void)state;
+    wk_weight w = {.w = typed(WK_BF16, 8, 16), .o = 8, .d = 16};
+    wk_linear_fwd_args linear = {.y = typed(WK_BF16, 5, 8), .x = typed(WK_BF16, 5, 16), .w = &w};
+    check_ok(wk_linear_fwd(dev, &linear), &ctx.err);
+    linear.bias = vec(8);
+    refused(wk_linear_fwd(dev, &linear), WEFT_E_SHAPE, "bias is float32 but x is bfloat16");
+    linear.bias.ndim = 0, w.w = mat(8, 16);
+    refused(wk_linear_fwd(dev, &linear), WEFT_E_SHAPE, "weight.w is float32 but x is bfloat16");
+    wk_linear_dx_args back = {.dx = typed(WK_BF16, 5, 16), .dy = typed(WK_BF16, 5, 8), .w = &w};
+    refused(wk_linear_dx(dev, &back), WEFT_E_SHAPE, "weight.w is float32 but dy is bfloat16");
+
+    wk_layernorm_fwd_args norm = {.y = mat(9, 12),
+                                  .x = typed(WK_BF16, 9, 12),
+                                  .residual = typed(WK_BF16, 9, 12),
+                                  .z = typed(WK_BF16, 9, 12),
+                                  .weight = vec(12),
+                                  .bias = vec(12)};
+    check_ok(wk_layernorm_fwd(dev, &norm), &ctx.err);
+    norm.z = mat(9, 12);
+    refused(wk_layernorm_fwd(dev, &norm), WEFT_E_SHAPE, "z is float32 but x is bfloat16");
+    norm.z.ndim = 0, norm.weight = typed(WK_BF16, 12, -1);
+    refused(wk_layernorm_fwd(dev, &norm), WEFT_E_SHAPE, "weight is bfloat16, needed is float32");
+
+    wk_gather_rows_args gather = {.y = mat(4, 6), .x = typed(WK_BF16, 9, 6), .idx = ints(4)};
+    check_ok(wk_gather_rows(dev, &gather), &ctx.err);
+    gather.x = typed(WK_F16, 9, 6);
+    refused(wk_gather_rows(dev, &gather), WEFT_E_SHAPE,
+            "gather_rows: x is float16, needed is float32 or bfloat16");
+    wk_mean_pool_args pool = {typed(WK_BF16, 2, 6), typed(WK_BF16, 9, 6), ints(3)};
+    refused(wk_mean_pool(dev, &pool), WEFT_E_SHAPE, "y is bfloat16, needed is float32");
+
+    wk_segs segs = {ints(5), ints(4)};
+    wk_seg_linear_fwd_args lora = {
+        .y = mat(30, 8), .x = typed(WK_BF16, 30, 64), .m = stack(4, 8, 64), .segs = segs};
+    check_ok(wk_seg_linear_fwd(dev, &lora), &ctx.err);
+    lora.m.dtype = WK_BF16;
+    refused(wk_seg_linear_fwd(dev, &lora), WEFT_E_SHAPE, "m is bfloat16, needed is float32");
+}
+
 static void layers(void **state) {
     (void)state;
     wk_attn_fwd_args ok = {.o = mat(20, 64),
@@ -218,8 +262,8 @@ static void optimizers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(linear), cmocka_unit_test(overlaps),   cmocka_unit_test(segments),
-        cmocka_unit_test(layers), cmocka_unit_test(optimizers),
+        cmocka_unit_test(linear),          cmocka_unit_test(overlaps), cmocka_unit_test(segments),
+        cmocka_unit_test(hidden_operands), cmocka_unit_test(layers),   cmocka_unit_test(optimizers),
     };
     return cmocka_run_group_tests(tests, open_dry, close_dry);
 }

@@ -5,6 +5,9 @@
 #include "kernels/dev.h"
 #include "kernels/rng.h"
 #include "tests/check.h"
+#ifdef WEFT_TEST_SIMT
+#    include "tests/simt/dev_simt.h"
+#endif
 
 #include <math.h>
 #include <string.h>
@@ -252,6 +255,17 @@ static void poison(inputs *in, int c) {
         for (int32_t i = 0; i < sizes[f]; i++) fields[f][i] = NAN;
 }
 
+static wk_dev *open_device(const char *backend, int threads) {
+    wk_dev *dev = NULL;
+    const wk_dev_options options = {.backend = backend, .threads = threads};
+#ifdef WEFT_TEST_SIMT
+    RUN(wk_dev_open_backend(&dev, &ctx, &wk_backend_simt, &options));
+#else
+    RUN(wk_dev_open(&dev, &ctx, &options));
+#endif
+    return dev;
+}
+
 static void clients_are_independent_on(const char *backend) {
     static inputs in;
     static outputs pack, other;
@@ -261,9 +275,7 @@ static void clients_are_independent_on(const char *backend) {
     for (uint32_t i = 0; i < 9; i++) check_randn(fields[i], sizes[i], 11, i, 1);
     for (int i = 0; i < N; i++) in.label[i] = i % 7 == 4 ? -1 : i % C;
     wk_ctx_init(&ctx, NULL);
-    wk_dev *one = NULL, *two = NULL;
-    RUN(wk_dev_open(&one, &ctx, &(wk_dev_options){.backend = backend, .threads = 1}));
-    RUN(wk_dev_open(&two, &ctx, &(wk_dev_options){.backend = backend, .threads = 2}));
+    wk_dev *one = open_device(backend, 1), *two = open_device(backend, 2);
     run_clients(one, &in, &pack, 0, 3, 0);
     for (int c = 0; c < 3; c++)
         assert_true(pack.w[slot_of(c, 0) * P] != in.w[c * P]); /* something happened */
@@ -288,8 +300,12 @@ static void clients_are_independent(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+#ifdef WEFT_TEST_SIMT
+        {"simt", clients_are_independent, NULL, NULL, (void *)(uintptr_t) "simt"},
+#else
         {"ref", clients_are_independent, NULL, NULL, (void *)(uintptr_t) "ref"},
         {"cpu", clients_are_independent, NULL, NULL, (void *)(uintptr_t) "cpu"},
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
