@@ -85,6 +85,18 @@ static void missing_syncwarp(const room &r) {
     WK_LAUNCH(missing_syncwarp_k, 1, 32, 0, nullptr, r.o);
 }
 
+/* Lanes meet in a shuffle, but it orders no memory. */
+__global__ void shuffle_no_sync_k(float *o) {
+    WK_SHARED(float, s, [32]);
+    const unsigned t = threadIdx.x;
+    s[t] = __shfl_xor_sync(FULL, (float)t, 1);
+    const float v = __shfl_xor_sync(FULL, (float)t, 2);
+    o[t] = s[t ^ 1] + v;
+}
+static void shuffle_no_sync(const room &r) {
+    WK_LAUNCH(shuffle_no_sync_k, 1, 32, 0, nullptr, r.o);
+}
+
 __global__ void overwritten_k(float *o) {
     WK_SHARED(float, s, [64]);
     const unsigned t = threadIdx.x;
@@ -344,14 +356,14 @@ static const struct {
 } all[] = {
 #define BUG(name)                                                                                  \
     { #name, name }
-    BUG(no_bugs),         BUG(static_end),           BUG(dynamic_end),       BUG(global_end),
-    BUG(misaligned),      BUG(missing_sync),         BUG(missing_syncwarp),  BUG(overwritten),
-    BUG(shared_sum),      BUG(two_stages),           BUG(copy_no_wait),      BUG(copy_no_sync),
-    BUG(copy_misaligned), BUG(ldmatrix_global),      BUG(divergent),         BUG(early_return),
-    BUG(two_barriers),    BUG(half_shuffle),         BUG(two_shuffles),      BUG(absent_lane),
-    BUG(unwritten),       BUG(unwritten_max),        BUG(unwritten_global),  BUG(shared_unasked),
-    BUG(shared_too_much), BUG(shared_beyond_device), BUG(shared_both_parts), BUG(grid_y),
-    BUG(block_size),
+    BUG(no_bugs),        BUG(static_end),      BUG(dynamic_end),          BUG(global_end),
+    BUG(misaligned),     BUG(missing_sync),    BUG(missing_syncwarp),     BUG(shuffle_no_sync),
+    BUG(overwritten),    BUG(shared_sum),      BUG(two_stages),           BUG(copy_no_wait),
+    BUG(copy_no_sync),   BUG(copy_misaligned), BUG(ldmatrix_global),      BUG(divergent),
+    BUG(early_return),   BUG(two_barriers),    BUG(half_shuffle),         BUG(two_shuffles),
+    BUG(absent_lane),    BUG(unwritten),       BUG(unwritten_max),        BUG(unwritten_global),
+    BUG(shared_unasked), BUG(shared_too_much), BUG(shared_beyond_device), BUG(shared_both_parts),
+    BUG(grid_y),         BUG(block_size),
 };
 
 int main(int argc, char **argv) {

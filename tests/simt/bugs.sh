@@ -16,8 +16,8 @@ case $tool in
 plain) caught="$reports missing_sync missing_syncwarp overwritten copy_no_wait copy_no_sync two_stages
     absent_lane static_end unwritten unwritten_max" ;;
 asan) caught="$reports static_end dynamic_end global_end misaligned" ;;
-tsan) caught="$reports missing_sync missing_syncwarp overwritten shared_sum two_stages copy_no_wait
-    copy_no_sync" ;;
+tsan) caught="$reports missing_sync missing_syncwarp shuffle_no_sync overwritten shared_sum two_stages
+    copy_no_wait copy_no_sync" ;;
 msan) caught="$reports missing_sync missing_syncwarp copy_no_wait copy_no_sync absent_lane static_end unwritten
     unwritten_max unwritten_global" ;;
 *) echo "bugs.sh: unknown tool $tool" >&2; exit 2 ;;

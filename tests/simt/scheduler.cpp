@@ -142,6 +142,8 @@ static group *group_of(warp &w, unsigned mask) {
     return g;
 }
 
+/* Only __syncwarp orders memory: "these intrinsics do not imply a memory barrier" says the CUDA
+ * programming guide of shuffles and votes. */
 const offer *meet_warp(warp_op op, unsigned mask, const offer &mine) {
     warp &w = warps[self->at.warp];
     const unsigned me = 1u << self->at.lane;
@@ -155,7 +157,7 @@ const offer *meet_warp(warp_op op, unsigned mask, const offer &mine) {
     if (g->op != op) die("lanes of one warp met in different warp operations");
     const unsigned turn = g->generation & 1;
     g->offers[turn][self->at.lane] = mine;
-    publish(&g->tag[turn]);
+    if (op == SYNCWARP) publish(&g->tag[turn]);
     g->arrived |= me;
     if (g->arrived != (mask & w.existing)) {
         wait_for_others(AT_WARP_OP);
@@ -166,7 +168,7 @@ const offer *meet_warp(warp_op op, unsigned mask, const offer &mine) {
         g->arrived = 0;
         g->generation++;
     }
-    observe(&g->tag[turn]);
+    if (op == SYNCWARP) observe(&g->tag[turn]);
     return g->offers[turn];
 }
 
