@@ -33,6 +33,12 @@ void simt_count_only(bool on);
 /* Threads launched so far, over all blocks. */
 uint64_t simt_threads(void);
 
+/* A hash of what was launched since the last call: kernels, grids, and those arguments that are
+ * numbers or addresses. What a CUDA graph would hold, so recorded work must give the same one every
+ * time. simt_trace_add adds work that is no launch. */
+uint64_t simt_trace(void);
+void simt_trace_add(const void *bytes, size_t n);
+
 #ifdef __cplusplus
 }
 #endif
