@@ -285,8 +285,9 @@ weft_status wk_check_adamw_step(wk_dev *dev, const wk_adamw_step_args *a) {
     wk_apart(&c, WK_ARG(m), WK_ARG(g));
     wk_apart(&c, WK_ARG(v), WK_ARG(g));
     wk_apart(&c, WK_ARG(m), WK_ARG(v));
-    wk_require(&c, wk_given(a->drift.anchor) || !wk_given(a->drift.sqnorm), WEFT_E_ARG,
-               "drift.sqnorm is given but drift.anchor is not");
+    wk_require(
+        &c, wk_given(a->drift.anchor) || !(wk_given(a->drift.sqnorm) || wk_given(a->drift.sketch)),
+        WEFT_E_ARG, "drift is given without drift.anchor");
     if (wk_given(a->drift.anchor)) need_drift(&c, a->drift, a->w, a->slots);
     return c.st;
 }

@@ -12,7 +12,8 @@ struct place {
     uint32_t index, step, round, client;
 };
 
-/* Our counter is (index/4, step, round, client); cuRAND's is (offset/4, subsequence), 64 bits each. */
+/* Our counter is (index/4, step, round, client); cuRAND's is (offset/4, subsequence), 64 bits each.
+ */
 __host__ __device__ static curandStatePhilox4_32_10_t curand_at(place p) {
     curandStatePhilox4_32_10_t state;
     unsigned long long block = ((unsigned long long)p.step << 32) | (p.index >> 2);
