@@ -143,8 +143,8 @@ __global__ void __launch_bounds__(LORA_THREADS, 2) narrow_k(const seg_product p)
  * columns; LoRA: 4 O bytes and little else.
  * A block has 64 rows and 64 columns, a warp 16 of the rows. What it adds to is asked for first;
  * meanwhile slabs of `in` and m of 16 KT of k are split into hi and lo once for all warps. The
- * columns of m lie in shared memory such that lane t of a fragment ends with 8 columns of `out` that
- * are next to each other. */
+ * columns of m lie in shared memory such that lane t of a fragment ends with 8 columns of `out`
+ * that are next to each other. */
 enum { WIDE_ROWS = 16 * LORA_WARPS, WIDE_COLS = 64 };
 
 template <bool FORWARD, int KT> struct wide {
