@@ -10,6 +10,7 @@ void weft_engine_info_get(const weft_engine *e, weft_engine_info *out) {
     *out = (weft_engine_info){.architecture = e->model.arch->name,
                               .backend = e->dev->backend->name,
                               .backend_note = e->dev->note,
+                              .hidden_dtype = wk_dtype_name(e->dev->hidden),
                               .threads = e->dev->threads,
                               .base_parameters = e->model.base_parameters,
                               .adapter_numel = lora->numel,
@@ -22,7 +23,12 @@ void weft_engine_info_get(const weft_engine *e, weft_engine_info *out) {
                               .modules_to_save = lora->saved,
                               .num_labels = e->model.num_labels,
                               .slots = e->slots.n,
-                              .pack_tokens = e->limits.tokens};
+                              .pack_tokens = e->limits.tokens,
+                              .device_bytes = (int64_t)e->dev->held};
+}
+
+uint32_t weft_backend_interface(void) {
+    return WK_ABI;
 }
 
 int64_t weft_engine_rounds_done(const weft_engine *e) {

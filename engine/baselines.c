@@ -26,9 +26,8 @@ static void constant_outputs(const weft_rows *train, int64_t n, int32_t c, doubl
 }
 
 static weft_status keep_features(void *ud, weft_engine *e, int64_t first, int64_t count) {
-    (void)count;
     float *x = ud;
-    return wk_download(e->dev, x + first * e->model.hp.d, e->acts.pooled);
+    return wk_download(e->dev, x + first * e->model.hp.d, wk_rows(e->acts.pooled, 0, count));
 }
 
 static bool probe_tick(void *ud, int64_t done, int64_t total) {

@@ -7,6 +7,10 @@
 #include <math.h>
 #include <string.h>
 
+#define STEPS_AHEAD 3
+
+static const wk_tensor no_words = {0};
+
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
@@ -45,20 +49,11 @@ static int64_t row_tokens(const weft_rows *rows, int64_t i) {
 
 /* Forward, loss and backward of what the pack holds, gradients and losses added up per slot. */
 static weft_status run_pack(weft_engine *e, int32_t n, wk_tensor loss_row) {
-    WEFT_TRY(we_batch_upload(&e->batch, &e->pack, e->dev));
     we_adapters adapters = {wk_rows(e->slots.w, 0, n), wk_rows(e->slots.g, 0, n)};
-    we_pass pass = {.m = &e->model,
-                    .batch = &e->batch,
-                    .acts = &e->acts,
-                    .adapters = &adapters,
-                    .seed = e->cfg->run_seed,
-                    .train = true};
-    WEFT_TRY(we_encoder_forward(&pass));
-    WEFT_TRY(we_encoder_loss(&pass));
+    WEFT_TRY(we_engine_pass(e, &adapters, true));
     wk_seg_sum_args sum = {
         .out = loss_row, .x = e->acts.loss, .weight = e->batch.weight, .segs = e->batch.row_segs};
     WEFT_TRY(wk_seg_sum(e->dev, &sum));
-    WEFT_TRY(we_encoder_backward(&pass));
     we_pack_clear(&e->pack);
     return WEFT_OK;
 }
@@ -117,10 +112,20 @@ static weft_status read_losses(weft_engine *e, we_visit *visits, int32_t n, int6
     return WEFT_OK;
 }
 
+/* Waits for the end of a step. */
+static weft_status step_done(weft_engine *e, uint64_t letter) {
+    WEFT_TRY(wk_collect(e->dev, letter, NULL, 0));
+    we_step_clock *c = e->clock;
+    if (c && c->n < WE_STEP_CLOCK_MAX) c->end[c->n++] = we_clock();
+    return WEFT_OK;
+}
+
 weft_status we_wave_run(weft_engine *e, we_visit *visits, int32_t n, int64_t round, double lr,
                         int64_t *packs, int64_t *done, int64_t total) {
     we_slots *s = &e->slots;
     int64_t steps = 0, read = 0;
+    uint64_t letter[STEPS_AHEAD] = {0};
+    const int64_t ahead = e->dev->backend->post ? STEPS_AHEAD : 1; /* host devices work at once */
     for (int32_t k = 0; k < n; k++) steps = visits[k].steps > steps ? visits[k].steps : steps;
     for (int32_t k = 0; k < n; k++) s->before[k] = we_pager_steps(&e->pager, visits[k].client);
     WEFT_TRY(we_slots_begin(s, e->dev, n, e->server.x));
@@ -139,12 +144,18 @@ weft_status we_wave_run(weft_engine *e, we_visit *visits, int32_t n, int64_t rou
         }
         WEFT_TRY(we_slots_step(s, e->dev, e->cfg, n, anchor));
         WEFT_TRY(we_pager_pump(&e->pager, steps - t));
+        /* A few steps may be under way on the device while the host packs the next one, so that it
+         * never waits for work, nor progress and signals for it. */
+        WEFT_TRY(wk_post(e->dev, no_words, &letter[t % ahead]));
+        if (t + 1 >= ahead) WEFT_TRY(step_done(e, letter[(t + 1) % ahead]));
         if (t + 1 - read == s->history || t + 1 == steps) {
             WEFT_TRY(read_losses(e, visits, n, read, t + 1));
             read = t + 1;
         }
         WEFT_TRY(we_tick(e, WEFT_PHASE_TRAIN, *done, total));
     }
+    for (int64_t t = steps < ahead ? 0 : steps - ahead + 1; t < steps; t++)
+        WEFT_TRY(step_done(e, letter[t % ahead]));
     WEFT_TRY(wk_download(e->dev, s->dead, s->state.dead));
     for (int32_t k = 0; k < n; k++)
         visits[k].dead = s->dead[k] != 0 || !isfinite(visits[k].loss_sum);

@@ -7,7 +7,11 @@
 #include "kernels/base.h"
 
 /* Values in the order of the choices in config.def. */
-typedef enum we_device_kind { WE_DEVICE_AUTO, WE_DEVICE_CPU, WE_DEVICE_REF } we_device_kind;
+typedef enum we_dtype_choice { WE_DTYPE_AUTO, WE_DTYPE_F32, WE_DTYPE_BF16 } we_dtype_choice;
+typedef enum we_deterministic {
+    WE_DETERMINISTIC_REPEAT,
+    WE_DETERMINISTIC_PLACEMENT,
+} we_deterministic;
 typedef enum we_data_format {
     WE_FORMAT_AUTO,
     WE_FORMAT_JSONL,
@@ -85,6 +89,21 @@ struct weft_config {
     char text[WE_OPTION_COUNT][WE_VALUE_TEXT]; /* canonical; of all but strings */
     char *string[WE_OPTION_COUNT];             /* owned; NULL: the default */
 };
+
+/* run.device, read. */
+typedef enum we_device_kind {
+    WE_DEVICE_AUTO,
+    WE_DEVICE_CPU,
+    WE_DEVICE_REF,
+    WE_DEVICE_CUDA,
+} we_device_kind;
+typedef struct we_device_choice {
+    we_device_kind kind;
+    int ordinal; /* of WE_DEVICE_CUDA */
+} we_device_choice;
+
+/* False when the text is none of auto, cpu, ref, cuda, cuda:N. */
+bool we_config_device(const char *text, we_device_choice *out);
 
 /* What a preset decides; the option does not count as set by the user.
  *     we_config_put_real(config, WE_OPTION_server_tau, 1e-8); */

@@ -56,7 +56,28 @@ static void fill_cohort(weft_config *c) {
     we_config_put_int(c, WE_OPTION_fl_clients_per_round, small ? c->fl_num_clients : usual);
 }
 
+bool we_config_device(const char *text, we_device_choice *out) {
+    static const char *const names[] = {"auto", "cpu", "ref", "cuda"};
+    *out = (we_device_choice){WE_DEVICE_AUTO, 0};
+    for (int i = 0; i < 4; i++)
+        if (strcmp(text, names[i]) == 0) {
+            out->kind = (we_device_kind)i;
+            return true;
+        }
+    int64_t ordinal = -1;
+    if (strncmp(text, "cuda:", 5) != 0 || we_parse_i64(text + 5, &ordinal)) return false;
+    *out = (we_device_choice){WE_DEVICE_CUDA, (int)ordinal};
+    return ordinal >= 0 && ordinal < 1024;
+}
+
 /* ---- rules ---- */
+
+static weft_status check_device(const weft_config *c, weft_error *err) {
+    we_device_choice choice;
+    if (we_config_device(c->run_device, &choice)) return WEFT_OK;
+    return WEFT_FAIL(err, WEFT_E_CONFIG, "run.device=%s is none of auto, cpu, cuda, cuda:N and ref",
+                     c->run_device);
+}
 
 static weft_status check_cohort(const weft_config *c, weft_error *err) {
     if (clients_come_from_data(c) || c->fl_clients_per_round <= c->fl_num_clients) return WEFT_OK;
@@ -186,9 +207,10 @@ static weft_status check_labels(const weft_config *c, weft_error *err) {
 
 weft_status weft_config_finish(weft_config *config, weft_error *err) {
     static weft_status (*const rules[])(const weft_config *, weft_error *) = {
-        check_cohort,          check_local_length, check_micro_batch, check_momentum,
-        check_optimizer_state, check_prox,         check_server_tau,  check_server_decay,
-        check_trainable,       check_natural,      check_columns,     check_labels};
+        check_device,       check_cohort,          check_local_length, check_micro_batch,
+        check_momentum,     check_optimizer_state, check_prox,         check_server_tau,
+        check_server_decay, check_trainable,       check_natural,      check_columns,
+        check_labels};
     fill_server(config);
     fill_prox(config);
     fill_cohort(config);

@@ -21,6 +21,14 @@ typedef struct we_server {
     wk_tensor norm; /* (K) f64: squared norms of the wave's updates */
 } we_server;
 
+/* When steps of a benchmark ended on the device. */
+#define WE_STEP_CLOCK_MAX 65536
+typedef struct we_step_clock {
+    double *end; /* (n) seconds, we_clock */
+    int64_t n;
+} we_step_clock;
+double we_clock(void); /* monotonic */
+
 struct weft_engine {
     wk_ctx ctx;
     wk_dev *dev;
@@ -28,6 +36,8 @@ struct weft_engine {
     const weft_rows *train, *test;
     const weft_partition *partition;
     weft_hooks hooks;
+    const wk_backend *backend; /* a plugin's, or NULL, */
+    const char *backend_note;  /* then why */
     we_model model;
     wk_arena base, run, step;
     we_pack_limits limits;
@@ -45,6 +55,7 @@ struct weft_engine {
     int64_t rounds_done;
     weft_wire wire_total;
     weft_swap swap_told; /* in reports so far */
+    we_step_clock *clock; /* of a benchmark that is running, or NULL */
 };
 
 /* Reports progress; WEFT_E_STOPPED when the host wants to stop. */
@@ -54,6 +65,14 @@ static inline we_positions we_engine_positions(const weft_engine *e) {
     we_positions p = {e->model.hp.pos_offset, e->model.hp.pad_id};
     return p;
 }
+
+/* Uploads the pack and runs one pass: outputs in acts; with adapters logits and losses, without
+ * pooled features; when training also every adapter gradient, added to adapters->g. */
+WEFT_NODISCARD weft_status we_engine_pass(weft_engine *e, const we_adapters *adapters, bool train);
+
+/* A round with the costs of its phases: seconds on a real device, FLOPs and bytes on a dry one. */
+WEFT_NODISCARD weft_status we_profile_round(weft_engine *e, bool replays, weft_profile *out,
+                                            weft_round_report *report);
 
 /* Forward passes over rows, packed, in order. `rows` NULL: 0 … n-1. After each pack `take` sees
  * which rows [first, first+count) of the list it held; outputs are in acts. `adapters` as in
@@ -71,8 +90,8 @@ WEFT_NODISCARD weft_status we_score(weft_engine *e, const weft_rows *data, const
 /* Sizes from the rows: the largest micro-batch of any client, the longest and shortest row. */
 WEFT_NODISCARD weft_status we_plan_limits(weft_engine *e);
 
-/* The device that run.* asks for. */
-wk_dev_options we_engine_device(const weft_config *cfg);
+/* Opens the device that run.* asks for. WEFT_E_DEVICE when it asks for a GPU and there is none. */
+WEFT_NODISCARD weft_status we_engine_open_device(weft_engine *e, wk_dev **out);
 /* Take memory and lay everything out on e->dev; with a dry device only addresses are counted. */
 WEFT_NODISCARD weft_status we_engine_place(weft_engine *e);
 /* Everything of an open except opening the device and loading weights. */

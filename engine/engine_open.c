@@ -100,17 +100,12 @@ weft_status we_engine_describe(weft_engine *e, const weft_engine_options *o) {
     WEFT_TRY(check_options(e, o));
     e->cfg = o->config;
     e->train = o->train, e->test = o->test, e->partition = o->partition;
+    e->backend = o->backend, e->backend_note = o->backend_note;
     int32_t labels = (o->train ? o->train : o->test)->num_labels;
     WEFT_TRY(we_model_describe(&e->model, &e->ctx, o->config, &o->model, labels));
     if (o->train) WEFT_TRY(take_host_arrays(e));
     WEFT_TRY(we_plan_limits(e));
     return we_pack_init(&e->pack, &e->ctx, e->limits);
-}
-
-wk_dev_options we_engine_device(const weft_config *cfg) {
-    static const char *const backends[] = {
-        [WE_DEVICE_AUTO] = "cpu", [WE_DEVICE_CPU] = "cpu", [WE_DEVICE_REF] = "ref"};
-    return (wk_dev_options){.backend = backends[cfg->run_device], .threads = (int)cfg->run_threads};
 }
 
 static weft_status place_server(weft_engine *e) {
@@ -208,8 +203,7 @@ weft_status weft_engine_open(weft_engine **out, const weft_engine_options *optio
     weft_status st = we_engine_new(&e, options, err);
     if (st != WEFT_OK) return st;
     WEFT_TRY_GOTO(st, we_engine_describe(e, options), out);
-    wk_dev_options device = we_engine_device(e->cfg);
-    WEFT_TRY_GOTO(st, wk_dev_open(&e->dev, &e->ctx, &device), out);
+    WEFT_TRY_GOTO(st, we_engine_open_device(e, &e->dev), out);
     WEFT_TRY_GOTO(st, take_memory(e), out);
     WEFT_TRY_GOTO(st, we_pager_open(&e->pager, e->dev, &e->hooks, &e->slots), out);
     WEFT_TRY_GOTO(st, load(e, &options->model), out);

@@ -11,13 +11,6 @@ weft_status we_tick(weft_engine *e, weft_phase phase, int64_t done, int64_t tota
     return WEFT_FAIL(&e->ctx.err, WEFT_E_STOPPED, "stopped on request");
 }
 
-static weft_status forward_pack(weft_engine *e, const we_adapters *adapters) {
-    WEFT_TRY(we_batch_upload(&e->batch, &e->pack, e->dev));
-    we_pass pass = {.m = &e->model, .batch = &e->batch, .acts = &e->acts, .adapters = adapters};
-    WEFT_TRY(we_encoder_forward(&pass));
-    return adapters ? we_encoder_loss(&pass) : we_encoder_pool(&pass);
-}
-
 weft_status we_forward_rows(weft_engine *e, const weft_rows *data, const int32_t *rows, int64_t n,
                             const we_adapters *adapters, weft_phase phase, we_take take, void *ud) {
     we_pack *p = &e->pack;
@@ -31,7 +24,7 @@ weft_status we_forward_rows(weft_engine *e, const weft_rows *data, const int32_t
             if (p->n_rows + 1 > p->limits.rows || p->n_tokens + tokens > p->limits.tokens) break;
             we_pack_row(p, data, row, 1.0f, we_engine_positions(e));
         }
-        WEFT_TRY(forward_pack(e, adapters));
+        WEFT_TRY(we_engine_pass(e, adapters, false));
         WEFT_TRY(take(ud, e, first, i - first));
         WEFT_TRY(we_tick(e, phase, i, n));
     }
@@ -47,7 +40,7 @@ static weft_status collect(void *ud, weft_engine *e, int64_t first, int64_t coun
     collector *c = ud;
     int64_t classes = e->model.num_labels;
     float *out = c->outputs + first * classes;
-    WEFT_TRY(wk_download(e->dev, out, e->acts.logits));
+    WEFT_TRY(wk_download(e->dev, out, wk_rows(e->acts.logits, 0, count)));
     for (int64_t i = 0; c->options->output && i < count; i++) {
         int64_t row = c->options->rows ? c->options->rows[first + i] : first + i;
         c->options->output(c->options->ud, row, out + i * classes, e->model.num_labels);

@@ -204,3 +204,10 @@ void we_normal_init(uint64_t seed, uint32_t site, float deviation, float *out, i
         out[i] = (float)(sqrt(-2.0 * log(u)) * cos(6.283185307179586476925 * v)) * deviation;
     }
 }
+
+void we_round_to_bf16(float *values, int64_t n) {
+    for (int64_t i = 0; i < n; i++) { /* number i is written behind what is still to be read */
+        const uint16_t half = wk_f32_to_bf16(values[i]);
+        memcpy((char *)values + 2 * i, &half, sizeof half);
+    }
+}

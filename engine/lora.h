@@ -33,6 +33,9 @@ void we_lora_init(const struct we_model *m, uint64_t seed, float *flat);
 /* Normal numbers with the given deviation, for head layers that the checkpoint lacks. */
 void we_normal_init(uint64_t seed, uint32_t site, float deviation, float *out, int64_t n);
 
+/* n floats become n bfloat16 numbers, in place, at the start of the same memory. */
+void we_round_to_bf16(float *values, int64_t n);
+
 /* A view of every slot's copy of one tensor: (K, rows, cols) inside stacked (K, P). */
 static inline wk_tensor we_slot_mat(wk_tensor stacked, int64_t offset, int64_t rows, int64_t cols) {
     wk_tensor t = wk_cols(stacked, offset, rows * cols);

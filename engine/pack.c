@@ -4,50 +4,42 @@
 
 #include <string.h>
 
+#define ALIGN_WORDS 64 /* arrays start at multiples of 256 bytes */
+
+static int64_t round_up(int64_t n, int64_t to) {
+    return (n + to - 1) / to * to;
+}
+
+static int64_t at_most(int64_t n, int64_t limit) {
+    return n < limit ? n : limit;
+}
+
+int64_t we_pack_words(we_pack_limits limits) {
+    int64_t words = 0;
+#define X(name, type, count) words += round_up(count, ALIGN_WORDS);
+    WE_PACK_ARRAYS(X)
+#undef X
+    return words;
+}
+
 weft_status we_pack_init(we_pack *p, wk_ctx *ctx, we_pack_limits limits) {
     *p = (we_pack){.ctx = ctx, .limits = limits};
-    size_t t = (size_t)limits.tokens, q = (size_t)limits.rows, s = (size_t)limits.segments;
-    struct {
-        void *array; /* address of the pointer */
-        size_t count, size;
-    } const plan[] = {
-        {&p->tok, t, sizeof(int32_t)},
-        {&p->pos, t, sizeof(int32_t)},
-        {&p->type, t, sizeof(int32_t)},
-        {&p->seq_off, q + 1, sizeof(int32_t)},
-        {&p->first, q, sizeof(int32_t)},
-        {&p->label, q, sizeof(int32_t)},
-        {&p->target, q, sizeof(float)},
-        {&p->weight, q, sizeof(float)},
-        {&p->seg_token_off, s + 1, sizeof(int32_t)},
-        {&p->seg_row_off, s + 1, sizeof(int32_t)},
-        {&p->slot, s, sizeof(int32_t)},
-        {&p->rng, 3 * s, sizeof(int32_t)},
-    };
-    for (size_t i = 0; i < sizeof plan / sizeof *plan; i++) {
-        void *memory = NULL;
-        weft_status st = wk_host_alloc(ctx, &memory, plan[i].count, plan[i].size, "pack");
-        memcpy(plan[i].array, &memory, sizeof memory);
-        if (st != WEFT_OK) {
-            we_pack_fini(p);
-            return st;
-        }
-    }
+    void *block = NULL;
+    WEFT_TRY(wk_host_alloc(ctx, &block, (size_t)we_pack_words(limits), sizeof(int32_t), "pack"));
+    p->block = block;
+    int64_t at = 0;
+#define X(name, type, count)                                                                       \
+    p->name = (type *)(void *)(p->block + at);                                                     \
+    at += round_up(count, ALIGN_WORDS);
+    WE_PACK_ARRAYS(X)
+#undef X
     return WEFT_OK;
 }
 
 void we_pack_fini(we_pack *p) {
     if (!p->ctx) return;
-    void *const arrays[] = {p->tok,           p->pos,         p->type,   p->seq_off,
-                            p->first,         p->label,       p->target, p->weight,
-                            p->seg_token_off, p->seg_row_off, p->slot,   p->rng};
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) wk_host_free(p->ctx, arrays[i]);
+    wk_host_free(p->ctx, p->block);
     memset(p, 0, sizeof *p);
-}
-
-size_t we_pack_host_bytes(we_pack_limits limits) {
-    return 4u *
-           (3u * (size_t)limits.tokens + 5u * (size_t)limits.rows + 6u * (size_t)limits.segments);
 }
 
 void we_pack_clear(we_pack *p) {
@@ -61,13 +53,16 @@ bool we_pack_fits(const we_pack *p, int64_t rows, int64_t tokens) {
            p->n_tokens + tokens <= p->limits.tokens;
 }
 
-void we_pack_segment(we_pack *p, int32_t slot, uint32_t step, uint32_t round, uint32_t client) {
+static void open_segment(we_pack *p, int32_t slot, const uint32_t rng[3]) {
     int32_t s = p->n_segments++;
-    const uint32_t rng[3] = {step, round, client};
     p->slot[s] = slot;
-    memcpy(p->rng + 3 * s, rng, sizeof rng);
-    p->seg_token_off[s + 1] = (int32_t)p->n_tokens;
-    p->seg_row_off[s + 1] = (int32_t)p->n_rows;
+    memcpy(p->rng + 3 * s, rng, 3 * sizeof *rng);
+    p->seg_token_off[s + 1] = p->seg_token_off[s];
+    p->seg_row_off[s + 1] = p->seg_row_off[s];
+}
+
+void we_pack_segment(we_pack *p, int32_t slot, uint32_t step, uint32_t round, uint32_t client) {
+    open_segment(p, slot, (const uint32_t[3]){step, round, client});
 }
 
 void we_pack_row(we_pack *p, const weft_rows *rows, int64_t index, float weight, we_positions pos) {
@@ -90,44 +85,85 @@ void we_pack_row(we_pack *p, const weft_rows *rows, int64_t index, float weight,
     if (n > p->max_len) p->max_len = (int32_t)n;
 }
 
+/* ---- few shapes: rounding up for devices that replay ---- */
+
+#define TILE_ROWS   128 /* rows of a GEMM tile: tokens are rounded to multiples of it */
+#define TOKEN_STEPS 32  /* token counts that occur, about */
+
+/* The next of 1, 2, 3, 4, 6, 8, 12, 16 … */
+static int64_t coarse(int64_t n) {
+    int64_t power = 1;
+    while (power < n) power *= 2;
+    return power >= 4 && power * 3 / 4 >= n ? power * 3 / 4 : power;
+}
+
+static int64_t power_of_two(int64_t n) {
+    int64_t power = 16;
+    while (power < n) power *= 2;
+    return power;
+}
+
+static void round_counts(we_pack *p) {
+    const we_pack_limits *most = &p->limits;
+    const int64_t step = round_up(most->tokens / TOKEN_STEPS + 1, TILE_ROWS);
+    const int64_t tokens = at_most(round_up(p->n_tokens, step), most->tokens);
+    const int64_t rows = at_most(coarse(p->n_rows), most->rows);
+    const int64_t segments = at_most(coarse(p->n_segments), most->segments);
+    const size_t surplus = (size_t)(tokens - p->n_tokens) * sizeof *p->tok;
+    memset(p->tok + p->n_tokens, 0, surplus);
+    memset(p->pos + p->n_tokens, 0, surplus);
+    memset(p->type + p->n_tokens, 0, surplus);
+    for (int64_t q = p->n_rows; q < rows; q++) {
+        p->seq_off[q + 1] = p->seq_off[q];
+        p->first[q] = p->label[q] = -1;
+        p->target[q] = p->weight[q] = 0.0f;
+    }
+    while (p->n_segments < segments) open_segment(p, 0, (const uint32_t[3]){0, 0, 0});
+    p->n_tokens = tokens, p->n_rows = rows;
+    p->max_len = (int32_t)at_most(power_of_two(p->max_len), INT32_MAX);
+}
+
+/* ---- on the device ---- */
+
 weft_status we_batch_place(we_batch *b, wk_arena *a, we_pack_limits limits) {
     memset(b, 0, sizeof *b);
-    int64_t t = limits.tokens, q = limits.rows, s = limits.segments;
-    WEFT_TRY(wk_arena_vec(a, &b->tok, "token ids", WK_I32, t));
-    WEFT_TRY(wk_arena_vec(a, &b->pos, "position ids", WK_I32, t));
-    WEFT_TRY(wk_arena_vec(a, &b->type, "type ids", WK_I32, t));
-    WEFT_TRY(wk_arena_vec(a, &b->seq_off, "sequence offsets", WK_I32, q + 1));
-    WEFT_TRY(wk_arena_vec(a, &b->first, "first tokens", WK_I32, q));
-    WEFT_TRY(wk_arena_vec(a, &b->label, "labels", WK_I32, q));
-    WEFT_TRY(wk_arena_mat(a, &b->target, "targets", WK_F32, q, 1));
-    WEFT_TRY(wk_arena_vec(a, &b->weight, "row weights", WK_F32, q));
-    WEFT_TRY(wk_arena_vec(a, &b->token_segs.off, "segment offsets", WK_I32, s + 1));
-    WEFT_TRY(wk_arena_vec(a, &b->row_segs.off, "segment offsets", WK_I32, s + 1));
-    WEFT_TRY(wk_arena_vec(a, &b->token_segs.slot, "segment slots", WK_I32, s));
+    WEFT_TRY(wk_arena_vec(a, &b->block, "batch", WK_I32, we_pack_words(limits)));
+    int64_t at = 0;
+    wk_tensor view[12] = {{0}};
+    int n = 0;
+#define X(name, type, count)                                                                       \
+    view[n++] = wk_rows(b->block, at, count);                                                      \
+    at += round_up(count, ALIGN_WORDS);
+    WE_PACK_ARRAYS(X)
+#undef X
+    wk_tensor *const to[] = {&b->tok,
+                             &b->pos,
+                             &b->type,
+                             &b->seq_off,
+                             &b->first,
+                             &b->label,
+                             &b->target,
+                             &b->weight,
+                             &b->token_segs.off,
+                             &b->row_segs.off,
+                             &b->token_segs.slot,
+                             &b->rng};
+    for (int i = 0; i < n; i++) *to[i] = view[i];
+    b->target = wk_mat(b->target.data, WK_F32, limits.rows, 1);
+    b->weight.dtype = WK_F32;
     b->row_segs.slot = b->token_segs.slot;
-    return wk_arena_mat(a, &b->rng, "segment streams", WK_I32, s, 3);
+    b->rng = wk_mat(b->rng.data, WK_I32, limits.segments, 3);
+    return WEFT_OK;
 }
 
-/* Cut the view to what the pack holds, then copy. */
-static weft_status put(wk_dev *dev, wk_tensor *dst, int64_t n, const void *src) {
-    dst->dim[0] = n;
-    return wk_upload(dev, *dst, src);
-}
-
-weft_status we_batch_upload(we_batch *b, const we_pack *p, wk_dev *dev) {
-    int64_t t = p->n_tokens, q = p->n_rows, s = p->n_segments;
+weft_status we_batch_upload(we_batch *b, we_pack *p, wk_dev *dev) {
+    if (dev->backend->replay) round_counts(p);
+    const int64_t t = p->n_tokens, q = p->n_rows, s = p->n_segments;
     b->n_tokens = t, b->n_rows = q, b->n_segments = p->n_segments, b->max_len = p->max_len;
-    WEFT_TRY(put(dev, &b->tok, t, p->tok));
-    WEFT_TRY(put(dev, &b->pos, t, p->pos));
-    WEFT_TRY(put(dev, &b->type, t, p->type));
-    WEFT_TRY(put(dev, &b->seq_off, q + 1, p->seq_off));
-    WEFT_TRY(put(dev, &b->first, q, p->first));
-    WEFT_TRY(put(dev, &b->label, q, p->label));
-    WEFT_TRY(put(dev, &b->target, q, p->target));
-    WEFT_TRY(put(dev, &b->weight, q, p->weight));
-    WEFT_TRY(put(dev, &b->token_segs.off, s + 1, p->seg_token_off));
-    WEFT_TRY(put(dev, &b->row_segs.off, s + 1, p->seg_row_off));
-    WEFT_TRY(put(dev, &b->token_segs.slot, s, p->slot));
-    b->row_segs.slot = b->token_segs.slot;
-    return put(dev, &b->rng, s, p->rng);
+    b->tok.dim[0] = b->pos.dim[0] = b->type.dim[0] = t;
+    b->seq_off.dim[0] = q + 1;
+    b->first.dim[0] = b->label.dim[0] = b->target.dim[0] = b->weight.dim[0] = q;
+    b->token_segs.off.dim[0] = b->row_segs.off.dim[0] = s + 1;
+    b->token_segs.slot.dim[0] = b->row_segs.slot.dim[0] = b->rng.dim[0] = s;
+    return wk_upload(dev, b->block, p->block);
 }

@@ -26,9 +26,8 @@ static uint64_t rows_bytes(const weft_rows *rows) {
 static void list_items(weft_plan *plan, const weft_engine *e) {
     uint64_t slots = tensor_bytes(e->slots.w) + tensor_bytes(e->slots.g);
     uint64_t moments = tensor_bytes(e->slots.m) + tensor_bytes(e->slots.v);
-    uint64_t batch = 4u * ((uint64_t)e->limits.tokens * 3u + (uint64_t)e->limits.rows * 5u);
-    uint64_t host = we_pack_host_bytes(e->limits) +
-                    (uint64_t)e->slots.history * (uint64_t)e->slots.n * sizeof(double);
+    uint64_t batch = 4u * (uint64_t)we_pack_words(e->limits);
+    uint64_t host = batch + (uint64_t)e->slots.history * (uint64_t)e->slots.n * sizeof(double);
     add_item(plan, "base weights, as the backend keeps them", e->base.peak);
     add_item(plan, "global adapter and server state", e->run.peak - slots - moments);
     add_item(plan, "client adapters and gradients", slots);
@@ -68,20 +67,21 @@ static void expect_round(weft_plan *plan, const weft_engine *e) {
 
 static weft_status dry_run(weft_plan *plan, weft_engine *e) {
     wk_dev *target = NULL;
-    wk_dev_options real = we_engine_device(e->cfg);
-    wk_dev_options dry = {.backend = "dry", .threads = 1};
-    weft_status st = wk_dev_open(&e->dev, &e->ctx, &dry);
-    if (st == WEFT_OK) st = wk_dev_open(&target, &e->ctx, &real);
+    weft_status st = we_engine_open_device(e, &target);
     if (st != WEFT_OK) goto out;
+    wk_dev_options dry = {.backend = "dry", .threads = 1, .hidden = target->hidden};
+    WEFT_TRY_GOTO(st, wk_dev_open(&e->dev, &e->ctx, &dry), out);
     wk_dev_dry_plan_for(e->dev, target);
     wk_arena_open_measure(&e->base, e->dev, "base");
     wk_arena_open_measure(&e->run, e->dev, "run");
     wk_arena_open_measure(&e->step, e->dev, "step");
     WEFT_TRY_GOTO(st, we_engine_place(e), out);
     list_items(plan, e);
+    add_item(plan, "device workspace", target->held);
     if (e->slots.n > 0) {
         weft_round_report r = {0};
-        WEFT_TRY_GOTO(st, weft_engine_round(e, &r, NULL), out);
+        WEFT_TRY_GOTO(st, we_profile_round(e, false, &plan->profile, &r), out);
+        plan->profile_tokens = r.tokens;
         expect_round(plan, e);
         plan->packs = (double)r.packs * plan->tokens / (double)r.tokens;
         plan->flops = e->dev->count.flops * plan->tokens / (double)r.tokens;

@@ -96,6 +96,7 @@ static wk_slot_state cut(wk_slot_state state, int64_t n) {
 weft_status we_slots_step(we_slots *s, wk_dev *dev, const weft_config *cfg, int32_t n,
                           wk_tensor anchor) {
     wk_slot_state state = cut(s->state, n);
+    wk_range(dev, "clip and optimizer");
     WEFT_TRY(wk_upload(dev, state.step, s->step));
     WEFT_TRY(wk_upload(dev, state.lr, s->lr));
     wk_tensor w = wk_rows(s->w, 0, n), g = wk_rows(s->g, 0, n);

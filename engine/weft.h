@@ -187,6 +187,7 @@ typedef struct weft_hooks {
 /* ---- engine ---- */
 
 typedef struct weft_engine weft_engine;
+struct wk_backend;
 
 typedef struct weft_engine_options {
     size_t size; /* sizeof(weft_engine_options): WEFT_ENGINE_OPTIONS_INIT */
@@ -196,6 +197,10 @@ typedef struct weft_engine_options {
     const weft_rows *test;           /* may be NULL: no server evaluation */
     const weft_partition *partition; /* NULL with train NULL */
     weft_hooks hooks;
+    /* A backend that a plugin brought (libweft_cuda), for run.device auto and cuda; or NULL and why
+     * there is none, one line, for messages. Both live as long as the engine. */
+    const struct wk_backend *backend;
+    const char *backend_note;
 } weft_engine_options;
 
 #define WEFT_ENGINE_OPTIONS_INIT                                                                   \
@@ -210,7 +215,8 @@ void weft_engine_close(weft_engine *engine);
 typedef struct weft_engine_info {
     const char *architecture; /* "bert" */
     const char *backend;      /* "cpu" */
-    const char *backend_note; /* instruction set, GEMM implementation */
+    const char *backend_note; /* instruction set, GEMM implementation; the card */
+    const char *hidden_dtype; /* of the base's weights and activations: "float32", "bfloat16" */
     int threads;
     int64_t base_parameters;
     int64_t adapter_numel; /* trainable numbers that travel */
@@ -223,6 +229,7 @@ typedef struct weft_engine_info {
     int32_t num_labels;
     int32_t slots;
     int64_t pack_tokens;
+    int64_t device_bytes; /* held on the device: base, adapters, activations, workspace */
 } weft_engine_info;
 
 void weft_engine_info_get(const weft_engine *engine, weft_engine_info *out);
@@ -330,6 +337,63 @@ WEFT_NODISCARD weft_status weft_engine_adapter_read(weft_engine *engine, float *
 WEFT_NODISCARD weft_status weft_engine_adapter_write(weft_engine *engine, const float *flat,
                                                      weft_error *err);
 
+/* ---- measuring ---- */
+
+#define WEFT_PROFILE_PHASES 32
+
+typedef struct weft_phase_cost {
+    const char *name; /* "forward: attention", … */
+    double seconds;   /* on the device */
+    double flops;     /* multiply and add count as two */
+    double bytes;     /* each operand of each operation once */
+    uint64_t ops, launches;
+} weft_phase_cost;
+
+typedef struct weft_profile {
+    int32_t n;
+    weft_phase_cost phase[WEFT_PROFILE_PHASES]; /* in order of first use */
+    weft_phase_cost total;
+} weft_profile;
+
+/* A round as weft_engine_round, with the time of its phases. With `replays` the round runs as it
+ * would without: a recorded pass is one phase, "passes", and what is neither it nor another phase,
+ * "other", is the device waiting or receiving. Otherwise passes are issued piece by piece, which is
+ * slower, and shown by phase. FLOPs and bytes stay 0: the plan counts them (weft_plan.profile). */
+WEFT_NODISCARD weft_status weft_engine_profile(weft_engine *engine, bool replays, weft_profile *out,
+                                               weft_round_report *report, weft_error *err);
+
+/* What the device reaches at best, measured now: a large product in the dtype of the base, FLOP/s,
+ * and a large copy, bytes read plus written per second. Takes memory for the time of the call. */
+typedef struct weft_ceilings {
+    double flops, bytes;
+} weft_ceilings;
+WEFT_NODISCARD weft_status weft_engine_ceilings(weft_engine *engine, weft_ceilings *out,
+                                                weft_error *err);
+
+typedef struct weft_bench {
+    /* Of the timed round. */
+    double seconds, tokens, client_steps;
+    double steps;                 /* optimizer steps, each of all clients of a wave */
+    double step_median, step_p95; /* seconds from one step's end to the next's */
+    double loss;
+    int64_t packs;
+    /* Of the rounds after it. */
+    weft_profile passes, phases; /* with replays and without */
+    double waiting_share;        /* of the device's time, neither in a pass nor in the optimizer */
+    double launches_per_step;    /* without replays */
+    weft_ceilings ceilings;
+} weft_bench;
+
+/* Four rounds: one to warm up (a device that replays meets its shapes), one timed, two profiled;
+ * then the ceilings. */
+WEFT_NODISCARD weft_status weft_engine_bench(weft_engine *engine, weft_bench *out, weft_error *err);
+
+/* ---- plugins ---- */
+
+/* Number of the interface between this library and a backend that a plugin brings; the plugin must
+ * have been built for the same one. */
+uint32_t weft_backend_interface(void);
+
 /* ---- plan ---- */
 
 #define WEFT_PLAN_ITEMS 24
@@ -350,6 +414,8 @@ typedef struct weft_plan {
     double tokens, examples, steps, packs;
     double flops; /* of the base, LoRA and head */
     double wire_down, wire_up;
+    weft_profile profile;   /* FLOPs and bytes of round 1 by phase, counted */
+    int64_t profile_tokens; /* tokens of round 1 */
 } weft_plan;
 
 /* What a run would take, from the configuration, the model's config and the rows; touches no

@@ -6,6 +6,7 @@
 
 #include "kernels/arena.h"
 #include "kernels/backends.h"
+#include "kernels/profile.h"
 
 #include <sched.h>
 #include <string.h>
@@ -118,7 +119,13 @@ weft_status wk_download(wk_dev *dev, void *dst, wk_tensor src) {
 /* ---- a device that works beside the host ---- */
 
 weft_status wk_replay(wk_dev *dev, const void *key, size_t bytes, wk_body body, void *ud) {
-    return dev->backend->replay ? dev->backend->replay(dev, key, bytes, body, ud) : body(ud);
+    const bool ranges = dev->profile && !dev->profile->replays;
+    if (!dev->backend->replay || ranges) return body(ud);
+    if (!dev->profile) return dev->backend->replay(dev, key, bytes, body, ud);
+    wk_range(dev, WK_REPLAY_RANGE);
+    const weft_status st = dev->backend->replay(dev, key, bytes, body, ud);
+    wk_range(dev, NULL);
+    return st;
 }
 
 weft_status wk_post(wk_dev *dev, wk_tensor src, uint64_t *ticket) {
@@ -173,4 +180,5 @@ weft_status wk_meet(wk_dev *dev) {
 void wk_range(wk_dev *dev, const char *name) {
     dev->range = name;
     if (dev->backend->range) dev->backend->range(dev, name);
+    if (dev->profile) wk_profile_range(dev, name);
 }

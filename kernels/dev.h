@@ -20,6 +20,7 @@ typedef weft_status (*wk_body)(void *ud);
 typedef struct wk_backend {
     uint32_t abi;     /* WK_ABI of the build that made it */
     const char *name; /* "ref", "cpu", "dry", "cuda" */
+    unsigned traits;  /* WK_TRAIT_* */
     weft_status (*open)(wk_dev *dev);
     void (*close)(wk_dev *dev);
     weft_status (*alloc)(wk_dev *dev, uintptr_t *out, size_t bytes);
@@ -39,11 +40,16 @@ typedef struct wk_backend {
     weft_status (*fetch)(wk_dev *dev, void *pinned, const void *src, size_t bytes);
     weft_status (*meet)(wk_dev *dev);
     void (*range)(wk_dev *dev, const char *name);
+    weft_status (*stamp)(wk_dev *dev, int i); /* the device's time here, i < WK_STAMPS */
+    weft_status (*between)(wk_dev *dev, int i, int j, double *seconds); /* waits for stamp j */
 } wk_backend;
+
+#define WK_TRAIT_PREFERS_BF16 1u /* hidden states are best kept as bfloat16 */
 
 /* Changes whenever wk_backend, wk_dev, wk_ops or an argument struct does. */
 #define WK_ABI 1u
 
+#define WK_STAMPS       1024
 #define WK_LETTERS      64
 #define WK_LETTER_BYTES 1024
 
@@ -76,7 +82,10 @@ struct wk_dev {
     char note[160];      /* what the backend chose: instruction set, GEMM implementation */
     wk_counters count;   /* kept by the dry backend */
     uintptr_t next_fake; /* see wk_dev_fake */
-    const char *range;   /* as wk_range set it */
+    uint64_t launches; /* kernels and copies that the device was given so far; 0 on host devices */
+    const char *range; /* as wk_range set it */
+    struct wk_profile *profile; /* being filled (profile.h), or NULL */
+    double clock[WK_STAMPS];    /* of host devices */
     /* Letters of host devices. */
     uint64_t letters;
     unsigned char letter[WK_LETTERS][WK_LETTER_BYTES];

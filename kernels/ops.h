@@ -33,8 +33,9 @@ extern "C" {
 
 typedef struct wk_dev wk_dev;
 
-/* Segments: rows [off[s], off[s+1]) belong to client slot slot[s]. Segments are in row order, do
- * not overlap and may be empty; a slot appears at most once per call. */
+/* Segments: rows [off[s], off[s+1]) belong to client slot slot[s]. Segments are in row order and do
+ * not overlap. An empty one is as if it were not there: nothing of its slot is read or written. A
+ * slot appears at most once per call among the others. */
 typedef struct wk_segs {
     wk_tensor off;  /* (S+1) i32, ascending; off[S] <= rows */
     wk_tensor slot; /* (S) i32 in [0, K) */
@@ -64,8 +65,8 @@ typedef enum wk_act {
     X(seg_linear_fwd) X(seg_linear_dx) X(seg_linear_dw) X(dropout) \
     X(layernorm_fwd) X(layernorm_bwd) X(act_fwd) X(act_bwd) X(attn_fwd) X(attn_bwd) \
     X(softmax_xent) X(mse) X(seg_sum) \
-    X(grad_norm) X(adamw_step) X(sgd_step) \
-    X(update_add) X(server_step)
+    X(grad_norm) X(drift) X(adamw_step) X(sgd_step) \
+    X(update_add) X(weighted_sum) X(order_stat) X(noise) X(server_step)
 /* clang-format on */
 
 /* ---- memory ---- */
@@ -283,15 +284,15 @@ typedef struct {
  * within a block of W numbers no two meet, and rows j are independent when rot and sign are. anchor
  * (P); sqnorm (K) f64; sketch (K, R, W) opt with sign (P) u8 and rot (ceil(P/W), R) u8; R <= 8. */
 #define WK_SKETCH_WIDTH 256 /* W */
-typedef struct wk_drift {
+typedef struct wk_drift_operands {
     wk_tensor anchor, sqnorm, sketch, sign, rot;
-} wk_drift;
+} wk_drift_operands;
 
 /* The drift of the slots that take part, from w (K, P); others keep their sqnorm and sketch. */
 typedef struct {
     wk_tensor w;
     wk_slot_state slots;
-    wk_drift drift;
+    wk_drift_operands drift;
 } wk_drift_args;
 
 /* Loshchilov, Hutter 2019, as torch.optim.AdamW; clipping as torch.nn.utils.clip_grad_norm_:
@@ -306,7 +307,7 @@ typedef struct {
 typedef struct {
     wk_tensor w, g, m, v;
     wk_slot_state slots;
-    wk_drift drift; /* opt */
+    wk_drift_operands drift; /* opt */
     float beta1, beta2, eps, weight_decay, clip;
 } wk_adamw_step_args;
 

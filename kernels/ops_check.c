@@ -37,12 +37,10 @@ static void mismatch(wk_check *c, const char *a_name, wk_tensor a, const char *b
                shape_of(b).s);
 }
 
-void wk_need_opt(wk_check *c, const char *name, wk_tensor t, wk_dtype dtype, int32_t ndim) {
-    if (!wk_given(t)) return;
+/* Dimensions, stride and address of an operand that is given. */
+static void need_sane(wk_check *c, const char *name, wk_tensor t, int32_t ndim) {
     wk_require(c, t.ndim == ndim, WEFT_E_SHAPE, "%s is %s, needed are %d dimensions", name,
                shape_of(t).s, (int)ndim);
-    wk_require(c, t.dtype == dtype, WEFT_E_SHAPE, "%s is %s, needed is %s", name,
-               wk_dtype_name(t.dtype), wk_dtype_name(dtype));
     for (int32_t i = 0; i < t.ndim && i < WK_MAX_DIMS; i++)
         wk_require(c, t.dim[i] >= 0, WEFT_E_SHAPE, "%s is %s", name, shape_of(t).s);
     if (c->st != WEFT_OK) return;
@@ -53,9 +51,38 @@ void wk_need_opt(wk_check *c, const char *name, wk_tensor t, wk_dtype dtype, int
                shape_of(t).s);
 }
 
-void wk_need(wk_check *c, const char *name, wk_tensor t, wk_dtype dtype, int32_t ndim) {
+static void need_given(wk_check *c, const char *name, wk_tensor t) {
     wk_require(c, wk_given(t), WEFT_E_ARG, "%s is not given", name);
+}
+
+void wk_need_opt(wk_check *c, const char *name, wk_tensor t, wk_dtype dtype, int32_t ndim) {
+    if (!wk_given(t)) return;
+    wk_require(c, t.dtype == dtype, WEFT_E_SHAPE, "%s is %s, needed is %s", name,
+               wk_dtype_name(t.dtype), wk_dtype_name(dtype));
+    need_sane(c, name, t, ndim);
+}
+
+void wk_need(wk_check *c, const char *name, wk_tensor t, wk_dtype dtype, int32_t ndim) {
+    need_given(c, name, t);
     wk_need_opt(c, name, t, dtype, ndim);
+}
+
+void wk_need_hidden_opt(wk_check *c, const char *name, wk_tensor t, int32_t ndim) {
+    if (!wk_given(t)) return;
+    wk_require(c, t.dtype == WK_F32 || t.dtype == WK_BF16, WEFT_E_SHAPE,
+               "%s is %s, needed is float32 or bfloat16", name, wk_dtype_name(t.dtype));
+    need_sane(c, name, t, ndim);
+}
+
+void wk_need_hidden(wk_check *c, const char *name, wk_tensor t, int32_t ndim) {
+    need_given(c, name, t);
+    wk_need_hidden_opt(c, name, t, ndim);
+}
+
+void wk_same_dtype(wk_check *c, const char *a_name, wk_tensor a, const char *b_name, wk_tensor b) {
+    if (!wk_given(a) || !wk_given(b)) return;
+    wk_require(c, a.dtype == b.dtype, WEFT_E_SHAPE, "%s is %s but %s is %s", a_name,
+               wk_dtype_name(a.dtype), b_name, wk_dtype_name(b.dtype));
 }
 
 void wk_same_dim(wk_check *c, const char *a_name, wk_tensor a, int i, const char *b_name,

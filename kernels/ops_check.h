@@ -22,6 +22,11 @@ typedef struct wk_check {
 void wk_need(wk_check *c, const char *name, wk_tensor t, wk_dtype dtype, int32_t ndim);
 /* The same when it is given. */
 void wk_need_opt(wk_check *c, const char *name, wk_tensor t, wk_dtype dtype, int32_t ndim);
+/* The same for a hidden operand: float32 or bfloat16. */
+void wk_need_hidden(wk_check *c, const char *name, wk_tensor t, int32_t ndim);
+void wk_need_hidden_opt(wk_check *c, const char *name, wk_tensor t, int32_t ndim);
+/* Hidden operands that share one dtype, (H) in ops.h. */
+void wk_same_dtype(wk_check *c, const char *a_name, wk_tensor a, const char *b_name, wk_tensor b);
 /* a.dim[i] == b.dim[j]. */
 void wk_same_dim(wk_check *c, const char *a_name, wk_tensor a, int i, const char *b_name,
                  wk_tensor b, int j);

@@ -42,8 +42,8 @@ weft_status wk_check_axpy(wk_dev *dev, const wk_axpy_args *a) {
 
 weft_status wk_check_gather_rows(wk_dev *dev, const wk_gather_rows_args *a) {
     wk_check c = {dev, "gather_rows", WEFT_OK};
-    wk_need(&c, WK_ARG(x), WK_F32, 2);
-    wk_need(&c, WK_ARG(y), WK_F32, 2);
+    wk_need_hidden(&c, WK_ARG(x), 2);
+    wk_need_hidden(&c, WK_ARG(y), 2);
     wk_need(&c, WK_ARG(idx), WK_I32, 1);
     wk_same_dim(&c, WK_ARG(y), 1, WK_ARG(x), 1);
     wk_same_dim(&c, WK_ARG(y), 0, WK_ARG(idx), 0);
@@ -53,8 +53,8 @@ weft_status wk_check_gather_rows(wk_dev *dev, const wk_gather_rows_args *a) {
 
 weft_status wk_check_scatter_rows(wk_dev *dev, const wk_scatter_rows_args *a) {
     wk_check c = {dev, "scatter_rows", WEFT_OK};
-    wk_need(&c, WK_ARG(x), WK_F32, 2);
-    wk_need(&c, WK_ARG(y), WK_F32, 2);
+    wk_need_hidden(&c, WK_ARG(x), 2);
+    wk_need_hidden(&c, WK_ARG(y), 2);
     wk_need(&c, WK_ARG(idx), WK_I32, 1);
     wk_same_dim(&c, WK_ARG(y), 1, WK_ARG(x), 1);
     wk_same_dim(&c, WK_ARG(x), 0, WK_ARG(idx), 0);
@@ -64,7 +64,7 @@ weft_status wk_check_scatter_rows(wk_dev *dev, const wk_scatter_rows_args *a) {
 
 weft_status wk_check_mean_pool(wk_dev *dev, const wk_mean_pool_args *a) {
     wk_check c = {dev, "mean_pool", WEFT_OK};
-    wk_need(&c, WK_ARG(x), WK_F32, 2);
+    wk_need_hidden(&c, WK_ARG(x), 2);
     wk_need(&c, WK_ARG(y), WK_F32, 2);
     wk_need(&c, WK_ARG(seq_off), WK_I32, 1);
     wk_same_dim(&c, WK_ARG(y), 1, WK_ARG(x), 1);
@@ -77,13 +77,15 @@ weft_status wk_check_mean_pool(wk_dev *dev, const wk_mean_pool_args *a) {
 
 weft_status wk_check_embed_fwd(wk_dev *dev, const wk_embed_fwd_args *a) {
     wk_check c = {dev, "embed_fwd", WEFT_OK};
-    wk_need(&c, WK_ARG(y), WK_F32, 2);
+    wk_need_hidden(&c, WK_ARG(y), 2);
     wk_need(&c, WK_ARG(tok), WK_I32, 1);
     wk_need(&c, WK_ARG(pos_id), WK_I32, 1);
     wk_need_opt(&c, WK_ARG(type_id), WK_I32, 1);
-    wk_need(&c, WK_ARG(word), WK_F32, 2);
-    wk_need(&c, WK_ARG(pos), WK_F32, 2);
-    wk_need_opt(&c, WK_ARG(type), WK_F32, 2);
+    wk_need_hidden(&c, WK_ARG(word), 2);
+    wk_need_hidden(&c, WK_ARG(pos), 2);
+    wk_need_hidden_opt(&c, WK_ARG(type), 2);
+    wk_same_dtype(&c, WK_ARG(pos), WK_ARG(word));
+    wk_same_dtype(&c, WK_ARG(type), WK_ARG(word));
     wk_require(&c, wk_given(a->type) == wk_given(a->type_id), WEFT_E_ARG,
                "type and type_id must be given together");
     wk_same_dim(&c, WK_ARG(tok), 0, WK_ARG(y), 0);
@@ -109,7 +111,7 @@ static void need_weight(wk_check *c, const wk_weight *w) {
     if (c->st != WEFT_OK) return;
     wk_require(c, w->o > 0 && w->d > 0, WEFT_E_SHAPE, "W is (%lld,%lld)", (long long)w->o,
                (long long)w->d);
-    wk_need_opt(c, "weight.w", w->w, WK_F32, 2);
+    wk_need_hidden_opt(c, "weight.w", w->w, 2);
     wk_need_opt(c, "weight.fwd", w->fwd, WK_U8, 1);
     wk_need_opt(c, "weight.dx", w->dx, WK_U8, 1);
     wk_same_shape(c, "weight.w", w->w, "W", weight_shape(w));
@@ -138,10 +140,14 @@ weft_status wk_check_linear_fwd(wk_dev *dev, const wk_linear_fwd_args *a) {
     wk_tensor w = weight_shape(a->w);
     wk_require(&c, wk_given(a->w->w) || wk_given(a->w->fwd), WEFT_E_ARG,
                "W has neither its plain copy nor fwd");
-    wk_need(&c, WK_ARG(x), WK_F32, 2);
-    wk_need(&c, WK_ARG(y), WK_F32, 2);
-    wk_need_opt(&c, WK_ARG(bias), WK_F32, 1);
-    wk_need_opt(&c, WK_ARG(residual), WK_F32, 2);
+    wk_need_hidden(&c, WK_ARG(x), 2);
+    wk_need_hidden(&c, WK_ARG(y), 2);
+    wk_need_hidden_opt(&c, WK_ARG(bias), 1);
+    wk_need_hidden_opt(&c, WK_ARG(residual), 2);
+    wk_same_dtype(&c, WK_ARG(y), WK_ARG(x));
+    wk_same_dtype(&c, WK_ARG(bias), WK_ARG(x));
+    wk_same_dtype(&c, WK_ARG(residual), WK_ARG(x));
+    wk_same_dtype(&c, "weight.w", a->w->w, WK_ARG(x));
     wk_same_dim(&c, WK_ARG(x), 1, "W", w, 1);
     wk_same_dim(&c, WK_ARG(y), 1, "W", w, 0);
     wk_same_dim(&c, WK_ARG(y), 0, WK_ARG(x), 0);
@@ -161,8 +167,10 @@ weft_status wk_check_linear_dx(wk_dev *dev, const wk_linear_dx_args *a) {
     wk_tensor w = weight_shape(a->w);
     wk_require(&c, wk_given(a->w->w) || wk_given(a->w->dx), WEFT_E_ARG,
                "W has neither its plain copy nor dx");
-    wk_need(&c, WK_ARG(dy), WK_F32, 2);
-    wk_need(&c, WK_ARG(dx), WK_F32, 2);
+    wk_need_hidden(&c, WK_ARG(dy), 2);
+    wk_need_hidden(&c, WK_ARG(dx), 2);
+    wk_same_dtype(&c, WK_ARG(dx), WK_ARG(dy));
+    wk_same_dtype(&c, "weight.w", a->w->w, WK_ARG(dy));
     wk_same_dim(&c, WK_ARG(dy), 1, "W", w, 0);
     wk_same_dim(&c, WK_ARG(dx), 1, "W", w, 1);
     wk_same_dim(&c, WK_ARG(dx), 0, WK_ARG(dy), 0);
@@ -176,8 +184,8 @@ weft_status wk_check_linear_dx(wk_dev *dev, const wk_linear_dx_args *a) {
 weft_status wk_check_seg_linear_fwd(wk_dev *dev, const wk_seg_linear_fwd_args *a) {
     wk_check c = {dev, "seg_linear_fwd", WEFT_OK};
     wk_need_segs(&c, a->segs);
-    wk_need(&c, WK_ARG(x), WK_F32, 2);
-    wk_need(&c, WK_ARG(y), WK_F32, 2);
+    wk_need_hidden(&c, WK_ARG(x), 2);
+    wk_need_hidden(&c, WK_ARG(y), 2);
     wk_need(&c, WK_ARG(m), WK_F32, 3);
     wk_need_opt(&c, WK_ARG(bias), WK_F32, 2);
     wk_same_dim(&c, WK_ARG(x), 1, WK_ARG(m), 2);
@@ -194,8 +202,8 @@ weft_status wk_check_seg_linear_fwd(wk_dev *dev, const wk_seg_linear_fwd_args *a
 weft_status wk_check_seg_linear_dx(wk_dev *dev, const wk_seg_linear_dx_args *a) {
     wk_check c = {dev, "seg_linear_dx", WEFT_OK};
     wk_need_segs(&c, a->segs);
-    wk_need(&c, WK_ARG(dy), WK_F32, 2);
-    wk_need(&c, WK_ARG(dx), WK_F32, 2);
+    wk_need_hidden(&c, WK_ARG(dy), 2);
+    wk_need_hidden(&c, WK_ARG(dx), 2);
     wk_need(&c, WK_ARG(m), WK_F32, 3);
     wk_same_dim(&c, WK_ARG(dy), 1, WK_ARG(m), 1);
     wk_same_dim(&c, WK_ARG(dx), 1, WK_ARG(m), 2);
@@ -208,8 +216,8 @@ weft_status wk_check_seg_linear_dx(wk_dev *dev, const wk_seg_linear_dx_args *a) 
 weft_status wk_check_seg_linear_dw(wk_dev *dev, const wk_seg_linear_dw_args *a) {
     wk_check c = {dev, "seg_linear_dw", WEFT_OK};
     wk_need_segs(&c, a->segs);
-    wk_need(&c, WK_ARG(dy), WK_F32, 2);
-    wk_need(&c, WK_ARG(x), WK_F32, 2);
+    wk_need_hidden(&c, WK_ARG(dy), 2);
+    wk_need_hidden(&c, WK_ARG(x), 2);
     wk_need(&c, WK_ARG(dm), WK_F32, 3);
     wk_need_opt(&c, WK_ARG(dbias), WK_F32, 2);
     wk_same_dim(&c, WK_ARG(dy), 0, WK_ARG(x), 0);
@@ -228,9 +236,10 @@ weft_status wk_check_seg_linear_dw(wk_dev *dev, const wk_seg_linear_dw_args *a) 
 weft_status wk_check_dropout(wk_dev *dev, const wk_dropout_args *a) {
     wk_check c = {dev, "dropout", WEFT_OK};
     wk_need_segs(&c, a->segs);
-    wk_need(&c, WK_ARG(x), WK_F32, 2);
-    wk_need(&c, WK_ARG(y), WK_F32, 2);
+    wk_need_hidden(&c, WK_ARG(x), 2);
+    wk_need_hidden(&c, WK_ARG(y), 2);
     wk_need(&c, WK_ARG(rng), WK_I32, 2);
+    wk_same_dtype(&c, WK_ARG(y), WK_ARG(x));
     wk_same_shape(&c, WK_ARG(y), WK_ARG(x));
     wk_same_dim(&c, WK_ARG(rng), 0, "segs.slot", a->segs.slot, 0);
     wk_require(&c, a->rng.dim[1] == 3, WEFT_E_SHAPE, "rng has %lld columns, needed are 3",

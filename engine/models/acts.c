@@ -6,17 +6,18 @@
 static weft_status place_layer(we_layer_acts *c, const we_model *m, wk_arena *a, int64_t t,
                                const bool adapts[6]) {
     int64_t d = m->hp.d, f = m->hp.ffn;
-    WEFT_TRY(wk_arena_mat(a, &c->x, "layer input", WK_F32, t, d));
-    WEFT_TRY(wk_arena_mat(a, &c->qkv, "query, key, value", WK_F32, t, 3 * d));
-    WEFT_TRY(wk_arena_mat(a, &c->o, "attention output", WK_F32, t, d));
+    wk_dtype h = a->dev->hidden;
+    WEFT_TRY(wk_arena_mat(a, &c->x, "layer input", h, t, d));
+    WEFT_TRY(wk_arena_mat(a, &c->qkv, "query, key, value", h, t, 3 * d));
+    WEFT_TRY(wk_arena_mat(a, &c->o, "attention output", h, t, d));
     WEFT_TRY(wk_arena_mat(a, &c->lse, "attention lse", WK_F32, t, m->hp.heads));
-    WEFT_TRY(wk_arena_mat(a, &c->z1, "norm 1 input", WK_F32, t, d));
+    WEFT_TRY(wk_arena_mat(a, &c->z1, "norm 1 input", h, t, d));
     WEFT_TRY(wk_arena_vec(a, &c->mean1, "norm 1 mean", WK_F32, t));
     WEFT_TRY(wk_arena_vec(a, &c->rstd1, "norm 1 rstd", WK_F32, t));
-    WEFT_TRY(wk_arena_mat(a, &c->y1, "norm 1 output", WK_F32, t, d));
-    WEFT_TRY(wk_arena_mat(a, &c->u, "mlp before activation", WK_F32, t, f));
-    WEFT_TRY(wk_arena_mat(a, &c->a, "mlp after activation", WK_F32, t, f));
-    WEFT_TRY(wk_arena_mat(a, &c->z2, "norm 2 input", WK_F32, t, d));
+    WEFT_TRY(wk_arena_mat(a, &c->y1, "norm 1 output", h, t, d));
+    WEFT_TRY(wk_arena_mat(a, &c->u, "mlp before activation", h, t, f));
+    WEFT_TRY(wk_arena_mat(a, &c->a, "mlp after activation", h, t, f));
+    WEFT_TRY(wk_arena_mat(a, &c->z2, "norm 2 input", h, t, d));
     WEFT_TRY(wk_arena_vec(a, &c->mean2, "norm 2 mean", WK_F32, t));
     WEFT_TRY(wk_arena_vec(a, &c->rstd2, "norm 2 rstd", WK_F32, t));
     for (int32_t i = 0; i < 6; i++)
@@ -46,7 +47,7 @@ static weft_status place_layers(we_acts *acts, const we_model *m, wk_arena *a, i
         wk_tensor other;
         find_adapted(m, 0, kept, adapts);
         WEFT_TRY(place_layer(&shared, m, a, t, adapts));
-        WEFT_TRY(wk_arena_mat(a, &other, "layer input", WK_F32, t, m->hp.d));
+        WEFT_TRY(wk_arena_mat(a, &other, "layer input", a->dev->hidden, t, m->hp.d));
         for (int32_t l = 0; l < kept; l++) {
             acts->layer[l] = shared;
             if (l & 1) acts->layer[l].x = other;
@@ -62,9 +63,10 @@ static weft_status place_layers(we_acts *acts, const we_model *m, wk_arena *a, i
 static weft_status place_head(we_acts *acts, const we_model *m, wk_arena *a, int64_t q,
                               bool train) {
     int64_t d = m->hp.d, c = m->num_labels;
+    wk_dtype h = a->dev->hidden;
     WEFT_TRY(wk_arena_mat(a, &acts->first, "first tokens", WK_F32, q, d));
-    WEFT_TRY(wk_arena_mat(a, &acts->o_first, "first tokens", WK_F32, q, d));
-    WEFT_TRY(wk_arena_mat(a, &acts->x_first, "first tokens", WK_F32, q, d));
+    WEFT_TRY(wk_arena_mat(a, &acts->o_first, "first tokens", h, q, d));
+    WEFT_TRY(wk_arena_mat(a, &acts->x_first, "first tokens", h, q, d));
     WEFT_TRY(wk_arena_mat(a, &acts->hidden, "head hidden", WK_F32, q, d));
     WEFT_TRY(wk_arena_mat(a, &acts->hidden_act, "head hidden", WK_F32, q, d));
     WEFT_TRY(wk_arena_mat(a, &acts->pooled, "pooled features", WK_F32, q, d));
@@ -74,22 +76,32 @@ static weft_status place_head(we_acts *acts, const we_model *m, wk_arena *a, int
     if (!train) return WEFT_OK;
     WEFT_TRY(wk_arena_mat(a, &acts->dlogits, "logit gradients", WK_F32, q, c));
     WEFT_TRY(wk_arena_mat(a, &acts->dhead[0], "head gradients", WK_F32, q, d));
-    return wk_arena_mat(a, &acts->dhead[1], "head gradients", WK_F32, q, d);
+    WEFT_TRY(wk_arena_mat(a, &acts->dhead[1], "head gradients", WK_F32, q, d));
+    WEFT_TRY(wk_arena_mat(a, &acts->dh_first, "first tokens' gradients", h, q, d));
+    return wk_arena_mat(a, &acts->do_first, "first tokens' gradients", h, q, d);
+}
+
+/* Holds an adapter's input after dropout: hidden rows of any layer, or float rows of the head. */
+static weft_status place_dropped(we_acts *acts, const we_model *m, wk_arena *a, int64_t rows,
+                                 int64_t q) {
+    int64_t d = m->hp.d, f = m->hp.ffn, size = (int64_t)wk_dtype_size(a->dev->hidden);
+    int64_t layers = rows * (f > d ? f : d) * size, head = q * d * (int64_t)sizeof(float);
+    return wk_arena_vec(a, &acts->dropped, "dropped inputs", WK_U8, layers > head ? layers : head);
 }
 
 static weft_status place_gradients(we_acts *acts, const we_model *m, wk_arena *a, int64_t t,
                                    int64_t q) {
     int64_t d = m->hp.d, f = m->hp.ffn, wide = f > 3 * d ? f : 3 * d;
     bool into_layers = m->lowest < m->hp.layers;
+    wk_dtype h = a->dev->hidden;
     int64_t rows = into_layers ? t : q; /* only a head's adapter needs ds otherwise */
     if (m->lora.r > 0)
         WEFT_TRY(wk_arena_mat(a, &acts->ds, "adapter gradients", WK_F32, rows, m->lora.r));
-    if (m->lora.r > 0 && m->lora.dropout > 0)
-        WEFT_TRY(wk_arena_mat(a, &acts->dropped, "dropped inputs", WK_F32, rows, f > d ? f : d));
+    if (m->lora.r > 0 && m->lora.dropout > 0) WEFT_TRY(place_dropped(acts, m, a, rows, q));
     if (!into_layers) return WEFT_OK;
-    WEFT_TRY(wk_arena_mat(a, &acts->dh, "hidden gradients", WK_F32, t, d));
-    WEFT_TRY(wk_arena_mat(a, &acts->dt, "hidden gradients", WK_F32, t, d));
-    return wk_arena_mat(a, &acts->dwide, "wide gradients", WK_F32, t, wide);
+    WEFT_TRY(wk_arena_mat(a, &acts->dh, "hidden gradients", h, t, d));
+    WEFT_TRY(wk_arena_mat(a, &acts->dt, "hidden gradients", h, t, d));
+    return wk_arena_mat(a, &acts->dwide, "wide gradients", h, t, wide);
 }
 
 weft_status we_acts_place(we_acts *acts, const we_model *m, wk_arena *arena, we_pack_limits limits,
@@ -101,7 +113,8 @@ weft_status we_acts_place(we_acts *acts, const we_model *m, wk_arena *arena, we_
     acts->layer = layers;
     acts->ctx = m->ctx;
     WEFT_TRY(place_layers(acts, m, arena, limits.tokens, train));
-    WEFT_TRY(wk_arena_mat(arena, &acts->h, "encoder output", WK_F32, limits.tokens, m->hp.d));
+    WEFT_TRY(wk_arena_mat(arena, &acts->h, "encoder output", arena->dev->hidden, limits.tokens,
+                          m->hp.d));
     WEFT_TRY(place_head(acts, m, arena, limits.rows, train));
     return train ? place_gradients(acts, m, arena, limits.tokens, limits.rows) : WEFT_OK;
 }

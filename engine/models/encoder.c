@@ -50,10 +50,10 @@ static weft_status norm_fwd(const we_pass *p, we_norm norm, wk_tensor y, wk_tens
     return wk_layernorm_fwd(p->m->dev, &a);
 }
 
-static weft_status norm_bwd(const we_pass *p, we_norm norm, wk_tensor d, wk_tensor z,
+static weft_status norm_bwd(const we_pass *p, we_norm norm, wk_tensor dz, wk_tensor dy, wk_tensor z,
                             wk_tensor mean, wk_tensor rstd) {
     wk_layernorm_bwd_args a = {
-        .dz = d, .dy = d, .z = z, .mean = mean, .rstd = rstd, .weight = norm.weight};
+        .dz = dz, .dy = dy, .z = z, .mean = mean, .rstd = rstd, .weight = norm.weight};
     return wk_layernorm_bwd(p->m->dev, &a);
 }
 
@@ -61,6 +61,7 @@ static weft_status embed(const we_pass *p, wk_tensor x) {
     we_model *m = p->m;
     const we_batch *b = p->batch;
     wk_tensor sum = p->acts->h; /* not needed before the last layer */
+    wk_range(m->dev, "forward: embedding");
     wk_embed_fwd_args a = {
         .y = sum, .tok = b->tok, .pos_id = b->pos, .word = m->word, .pos = m->pos};
     if (wk_given(m->type)) a.type = m->type, a.type_id = b->type;
@@ -99,9 +100,12 @@ static weft_status layer_fwd(const we_pass *p, int32_t l, wk_tensor y) {
     const we_batch *b = p->batch;
     const we_acts *acts = p->acts;
     we_layer_acts c = cut_layer(&acts->layer[l], b->n_tokens);
+    wk_range(p->m->dev, "forward: query, key, value");
     WEFT_TRY(we_group_fwd(p, &w->qkv, &b->token_segs, c.qkv, c.x, none, c.s));
+    wk_range(p->m->dev, "forward: attention");
     wk_attn_fwd_args attn = attention(p, &c);
     WEFT_TRY(wk_attn_fwd(p->m->dev, &attn));
+    wk_range(p->m->dev, "forward: projection, MLP, norms");
     if (only_first_rows(p, l)) {
         we_layer_acts q = cut_layer(&acts->layer[l], b->n_rows);
         WEFT_TRY(gather_first(p, acts->o_first, c.o));
@@ -114,12 +118,14 @@ static weft_status layer_fwd(const we_pass *p, int32_t l, wk_tensor y) {
     return WEFT_OK;
 }
 
-/* The buffers with a row per sequence, cut to the batch. */
-static void cut_rows(we_acts *acts, int64_t q) {
-    wk_tensor *const rows[] = {&acts->first,   &acts->o_first,    &acts->x_first,
-                               &acts->hidden,  &acts->hidden_act, &acts->s_hidden,
-                               &acts->pooled,  &acts->logits,     &acts->loss,
-                               &acts->dlogits, &acts->dhead[0],   &acts->dhead[1]};
+void we_encoder_cut(const we_pass *p) {
+    we_acts *acts = p->acts;
+    const int64_t q = p->batch->n_rows;
+    acts->h.dim[0] = p->batch->n_tokens;
+    wk_tensor *const rows[] = {&acts->first,      &acts->o_first,  &acts->x_first,  &acts->hidden,
+                               &acts->hidden_act, &acts->s_hidden, &acts->pooled,   &acts->logits,
+                               &acts->loss,       &acts->dlogits,  &acts->dhead[0], &acts->dhead[1],
+                               &acts->dh_first,   &acts->do_first};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) rows[i]->dim[0] = q;
 }
 
@@ -127,14 +133,14 @@ weft_status we_encoder_forward(const we_pass *p) {
     we_model *m = p->m;
     we_acts *acts = p->acts;
     int64_t t = p->batch->n_tokens;
-    acts->h.dim[0] = t;
-    cut_rows(acts, p->batch->n_rows);
+    we_encoder_cut(p);
     WEFT_TRY(embed(p, wk_rows(acts->layer[0].x, 0, t)));
     for (int32_t l = 0; l < m->hp.layers; l++) {
         wk_tensor y = l + 1 < m->hp.layers ? wk_rows(acts->layer[l + 1].x, 0, t) : acts->h;
         WEFT_TRY(layer_fwd(p, l, y));
     }
     if (!p->adapters) return WEFT_OK;
+    wk_range(m->dev, "head and loss");
     if (!only_first_rows(p, m->hp.layers - 1)) WEFT_TRY(gather_first(p, acts->first, acts->h));
     return we_head_forward(p);
 }
@@ -144,18 +150,18 @@ weft_status we_encoder_pool(const we_pass *p) {
     return wk_mean_pool(p->m->dev, &a);
 }
 
-/* dh holds the gradient of the layer's output and becomes, in place, that of z1, which is also the
- * residual's share of the layer's input; d_o becomes that of attention's output. */
+/* From the gradient dy of the layer's output, dh becomes that of z1, which is also the residual's
+ * share of the layer's input, and d_o that of attention's output. dh may be dy. */
 static weft_status after_attention_bwd(const we_pass *p, const we_layer *w, const we_layer_acts *c,
-                                       const wk_segs *segs, wk_tensor o, wk_tensor dh,
+                                       const wk_segs *segs, wk_tensor o, wk_tensor dy, wk_tensor dh,
                                        wk_tensor d_o) {
-    wk_tensor du = wk_mat(p->acts->dwide.data, WK_F32, dh.dim[0], p->m->hp.ffn);
-    WEFT_TRY(norm_bwd(p, w->norm2, dh, c->z2, c->mean2, c->rstd2));
+    wk_tensor du = wk_mat(p->acts->dwide.data, dh.dtype, dh.dim[0], p->m->hp.ffn);
+    WEFT_TRY(norm_bwd(p, w->norm2, dh, dy, c->z2, c->mean2, c->rstd2));
     WEFT_TRY(we_group_bwd(p, &w->down, segs, du, dh, c->a, &c->s[5], false));
     wk_act_bwd_args act = {.dx = du, .dy = du, .x = c->u, .act = p->m->hp.act};
     WEFT_TRY(wk_act_bwd(p->m->dev, &act));
     WEFT_TRY(we_group_bwd(p, &w->up, segs, dh, du, c->y1, &c->s[4], true));
-    WEFT_TRY(norm_bwd(p, w->norm1, dh, c->z1, c->mean1, c->rstd1));
+    WEFT_TRY(norm_bwd(p, w->norm1, dh, dh, c->z1, c->mean1, c->rstd1));
     return we_group_bwd(p, &w->o, segs, d_o, dh, o, &c->s[3], false);
 }
 
@@ -177,17 +183,18 @@ static weft_status layer_bwd(const we_pass *p, int32_t l, wk_tensor dh) {
     const we_layer *w = &m->layer[l];
     we_layer_acts c = cut_layer(&acts->layer[l], b->n_tokens);
     int64_t t = b->n_tokens, d = m->hp.d;
-    wk_tensor d_o = wk_rows(acts->dt, 0, t), dqkv = wk_mat(acts->dwide.data, WK_F32, t, 3 * d);
+    wk_tensor d_o = wk_rows(acts->dt, 0, t), dqkv = wk_mat(acts->dwide.data, dh.dtype, t, 3 * d);
 
+    wk_range(m->dev, "backward: projection, MLP, norms");
     if (only_first_rows(p, l)) {
         we_layer_acts q = cut_layer(&acts->layer[l], b->n_rows);
         WEFT_TRY(after_attention_bwd(p, w, &q, &b->row_segs, acts->o_first, acts->dhead[1],
-                                     acts->dhead[0]));
-        WEFT_TRY(spread_first(p, dh, acts->dhead[1]));
-        WEFT_TRY(spread_first(p, d_o, acts->dhead[0]));
+                                     acts->dh_first, acts->do_first));
+        WEFT_TRY(spread_first(p, dh, acts->dh_first));
+        WEFT_TRY(spread_first(p, d_o, acts->do_first));
     } else {
         if (l + 1 == m->hp.layers) WEFT_TRY(spread_first(p, dh, acts->dhead[1]));
-        WEFT_TRY(after_attention_bwd(p, w, &c, &b->token_segs, c.o, dh, d_o));
+        WEFT_TRY(after_attention_bwd(p, w, &c, &b->token_segs, c.o, dh, dh, d_o));
     }
     wk_attn_fwd_args f = attention(p, &c);
     wk_attn_bwd_args attn = {.dq = wk_cols(dqkv, 0, d),
@@ -204,7 +211,9 @@ static weft_status layer_bwd(const we_pass *p, int32_t l, wk_tensor dh) {
                              .kv_heads = f.kv_heads,
                              .max_len = f.max_len,
                              .scale = f.scale};
+    wk_range(m->dev, "backward: attention");
     WEFT_TRY(wk_attn_bwd(m->dev, &attn));
+    wk_range(m->dev, "backward: query, key, value");
     return we_group_bwd(p, &w->qkv, &b->token_segs, l > m->lowest ? dh : none, dqkv, c.x, c.s,
                         true);
 }

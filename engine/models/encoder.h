@@ -12,7 +12,8 @@ typedef struct we_adapters {
     wk_tensor w, g;
 } we_adapters;
 
-/* What one layer's forward leaves for its backward. */
+/* What one layer's forward leaves for its backward. Activations of width D or F are hidden states
+ * (wk_dev.hidden); lse, means and what belongs to an adapter or the head is float32. */
 typedef struct we_layer_acts {
     wk_tensor x;                /* (T, D) input */
     wk_tensor qkv;              /* (T, 3D) */
@@ -30,15 +31,16 @@ typedef struct we_acts {
     we_layer_acts *layer; /* (layers) */
     wk_ctx *ctx;
     wk_tensor h;     /* (T, D) output of the last layer; not filled when only the head reads it */
-    wk_tensor first; /* (Q, D) rows of it that the head reads */
+    wk_tensor first; /* (Q, D) rows of it that the head reads, float32 as all of the head */
     wk_tensor o_first, x_first;   /* (Q, D) the same rows of the last layer's attention and input */
     wk_tensor hidden, hidden_act; /* (Q, D) */
     wk_tensor s_hidden;           /* (Q, R) */
     wk_tensor logits, loss;       /* (Q, C), (Q) */
     wk_tensor pooled;             /* (Q, D) mean-pooled h, for features */
-    wk_tensor dropped;            /* (T, max(D, F)) input of an adapter after dropout */
+    wk_tensor dropped;            /* bytes: input of an adapter after dropout */
     wk_tensor dh, dt, dwide, ds;  /* (T, D), (T, D), (T, max(3D, F)), (T, R) */
     wk_tensor dlogits, dhead[2];  /* (Q, C), (Q, D) */
+    wk_tensor dh_first, do_first; /* (Q, D) gradients of x_first and o_first */
 } we_acts;
 
 /* `train` adds what backward needs. */
@@ -56,6 +58,9 @@ typedef struct we_pass {
     bool train;    /* dropout on, keep what backward needs */
 } we_pass;
 
+/* Cuts the buffers with a row per token or sequence to the batch. Forward does so too; a caller
+ * that may find the pass recorded, and forward not called, does it itself. */
+void we_encoder_cut(const we_pass *p);
 /* With adapters: acts.logits. Without: acts.h. While the model is watched: both. */
 WEFT_NODISCARD weft_status we_encoder_forward(const we_pass *p);
 /* Mean of h over each sequence, in acts.pooled. */

@@ -10,8 +10,7 @@ static weft_status adapter_input(const we_pass *p, const we_linear *lin, const w
     const we_lora *lora = &p->m->lora;
     *out = x;
     if (!p->train || lora->dropout <= 0) return WEFT_OK;
-    wk_tensor dropped = p->acts->dropped;
-    *out = wk_mat(dropped.data, dropped.dtype, x.dim[0], x.dim[1]);
+    *out = wk_mat(p->acts->dropped.data, x.dtype, x.dim[0], x.dim[1]);
     wk_dropout_args drop = {.y = *out,
                             .x = x,
                             .rng = p->batch->rng,
@@ -56,7 +55,7 @@ static weft_status add_dx(const we_pass *p, const we_linear *lin, const wk_segs 
     const we_lora *lora = &p->m->lora;
     bool drop = p->train && lora->dropout > 0;
     wk_tensor out = dx;
-    if (drop) out = wk_mat(p->acts->dropped.data, WK_F32, dx.dim[0], dx.dim[1]);
+    if (drop) out = wk_mat(p->acts->dropped.data, dx.dtype, dx.dim[0], dx.dim[1]);
     wk_seg_linear_dx_args back = {
         .dx = out, .dy = ds, .m = a, .segs = *segs, .alpha = 1.0f, .accumulate = !drop};
     WEFT_TRY(wk_seg_linear_dx(dev, &back));

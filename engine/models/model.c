@@ -100,20 +100,21 @@ we_linear *we_model_linear(we_model *m, int32_t index) {
 
 /* A weight that the backend packs for every use of it keeps no plain copy: that one lies in
  * `staging` while it is loaded. */
-static weft_status place_group(we_group *g, wk_arena *base, wk_arena *staging, bool needs_dx) {
+static weft_status place_group(we_group *g, wk_arena *base, wk_arena *staging, wk_dtype dtype,
+                               bool needs_dx) {
     wk_dev *dev = base->dev;
     wk_weight *w = &g->weight;
     const char *name = g->part[0].module;
     size_t fwd = wk_weight_pack_bytes(dev, g->out, g->in, false);
     size_t dx = needs_dx ? wk_weight_pack_bytes(dev, g->out, g->in, true) : 0;
     *w = (wk_weight){.o = g->out, .d = g->in};
-    WEFT_TRY(wk_arena_vec(base, &g->bias, name, WK_F32, g->out));
+    WEFT_TRY(wk_arena_vec(base, &g->bias, name, dtype, g->out));
     if (fwd) WEFT_TRY(wk_arena_vec(base, &w->fwd, name, WK_U8, (int64_t)fwd));
     if (dx) WEFT_TRY(wk_arena_vec(base, &w->dx, name, WK_U8, (int64_t)dx));
     g->keeps_plain = !fwd || (needs_dx && !dx);
-    if (g->keeps_plain) return wk_arena_mat(base, &w->w, name, WK_F32, g->out, g->in);
+    if (g->keeps_plain) return wk_arena_mat(base, &w->w, name, dtype, g->out, g->in);
     size_t mark = wk_arena_mark(staging);
-    WEFT_TRY(wk_arena_mat(staging, &w->w, name, WK_F32, g->out, g->in));
+    WEFT_TRY(wk_arena_mat(staging, &w->w, name, dtype, g->out, g->in));
     wk_arena_reset(staging, mark);
     return WEFT_OK;
 }
@@ -127,24 +128,25 @@ weft_status we_model_place(we_model *m, wk_arena *base, wk_arena *staging, bool 
     const we_hparams *hp = &m->hp;
     bool into_layers = train && m->lowest < hp->layers;
     m->dev = base->dev;
-    WEFT_TRY(wk_arena_mat(base, &m->word, "word embeddings", WK_F32, hp->vocab, hp->d));
-    WEFT_TRY(wk_arena_mat(base, &m->pos, "position embeddings", WK_F32, hp->max_pos, hp->d));
+    wk_dtype h = m->dev->hidden; /* the head is float32 whatever the layers are: its rows are few */
+    WEFT_TRY(wk_arena_mat(base, &m->word, "word embeddings", h, hp->vocab, hp->d));
+    WEFT_TRY(wk_arena_mat(base, &m->pos, "position embeddings", h, hp->max_pos, hp->d));
     if (m->arch->type)
-        WEFT_TRY(
-            wk_arena_mat(base, &m->type, "token type embeddings", WK_F32, hp->type_vocab, hp->d));
+        WEFT_TRY(wk_arena_mat(base, &m->type, "token type embeddings", h, hp->type_vocab, hp->d));
     WEFT_TRY(place_norm(&m->embed_norm, base, hp->d));
     for (int32_t l = 0; l < hp->layers; l++) {
         we_layer *y = &m->layer[l];
         /* Below the lowest adapted layer no gradient flows, nor out of its query, key and value. */
         bool visited = train && l >= m->lowest;
-        WEFT_TRY(place_group(&y->qkv, base, staging, visited && l > m->lowest));
-        WEFT_TRY(place_group(&y->o, base, staging, visited));
-        WEFT_TRY(place_group(&y->up, base, staging, visited));
-        WEFT_TRY(place_group(&y->down, base, staging, visited));
+        WEFT_TRY(place_group(&y->qkv, base, staging, h, visited && l > m->lowest));
+        WEFT_TRY(place_group(&y->o, base, staging, h, visited));
+        WEFT_TRY(place_group(&y->up, base, staging, h, visited));
+        WEFT_TRY(place_group(&y->down, base, staging, h, visited));
         WEFT_TRY(place_norm(&y->norm1, base, hp->d));
         WEFT_TRY(place_norm(&y->norm2, base, hp->d));
     }
-    if (!m->hidden.is_trained) WEFT_TRY(place_group(&m->hidden.frozen, base, staging, into_layers));
-    if (!m->out.is_trained) WEFT_TRY(place_group(&m->out.frozen, base, staging, train));
+    if (!m->hidden.is_trained)
+        WEFT_TRY(place_group(&m->hidden.frozen, base, staging, WK_F32, into_layers));
+    if (!m->out.is_trained) WEFT_TRY(place_group(&m->out.frozen, base, staging, WK_F32, train));
     return WEFT_OK;
 }

@@ -87,9 +87,15 @@ static weft_status read(loader *ld, const char *module, const char *tensor, int6
     return convert(ld, module, tensor, &t, rows, cols, out);
 }
 
+/* Uploads floats, rounded in place when the device keeps them as bfloat16. */
+static weft_status put(loader *ld, wk_tensor dst, float *values) {
+    if (dst.dtype == WK_BF16) we_round_to_bf16(values, wk_numel(dst));
+    return wk_upload(ld->m->dev, dst, values);
+}
+
 static weft_status load(loader *ld, const char *module, const char *tensor, wk_tensor dst) {
     WEFT_TRY(read(ld, module, tensor, dst.dim[0], dst.ndim == 2 ? dst.dim[1] : 0, ld->stage));
-    return wk_upload(ld->m->dev, dst, ld->stage);
+    return put(ld, dst, ld->stage);
 }
 
 static weft_status load_embedding(loader *ld, const char *module, wk_tensor dst) {

@@ -58,6 +58,7 @@ typedef struct cpu_gemm_kernels {
 typedef struct cpu_dnnl cpu_dnnl; /* gemm_dnnl.c */
 
 typedef struct cpu_impl {
+    wk_ops fast; /* what the gate lets float32 calls through to */
     const cpu_gemm_kernels *own;
     cpu_dnnl *dnnl; /* NULL: not chosen */
 } cpu_impl;
@@ -70,6 +71,9 @@ typedef enum cpu_gemm_kind { CPU_GEMM_OWN = 0, CPU_GEMM_DNNL = 1 } cpu_gemm_kind
 WEFT_NODISCARD weft_status cpu_gemm_select(wk_dev *dev, cpu_gemm_kind kind);
 void cpu_gemm_close(wk_dev *dev);
 void cpu_gemm_fill(wk_ops *table);
+
+/* Puts the ops that have hidden operands behind a check of their dtypes (hidden.c). */
+void cpu_gate(wk_ops *table);
 
 /* oneDNN (gemm_dnnl.c). Without WK_HAVE_DNNL open reports WEFT_E_UNSUPPORTED and the rest is
  * unreachable. A plan holds the primitives of one shape (n, k); weights of the same shape share it.

@@ -42,6 +42,7 @@ static void fill_ops(wk_ops *table) {
     ref_fill_ops(table);
     (void)fill_best(table);
     cpu_gemm_fill(table);
+    cpu_gate(table);
 }
 
 static weft_status open_cpu(wk_dev *dev) {
@@ -52,8 +53,8 @@ static weft_status open_cpu(wk_dev *dev) {
     WEFT_TRY(wk_host_alloc(dev->ctx, &memory, 1, sizeof(cpu_impl), "cpu device"));
     cpu_impl *impl = memory;
     dev->impl = impl;
-    wk_ops ignored;
-    impl->own = fill_best(&ignored);
+    impl->own = fill_best(&impl->fast);
+    cpu_gemm_fill(&impl->fast);
     const weft_status st = cpu_gemm_select(dev, CPU_GEMM_OWN);
     if (st != WEFT_OK) wk_host_free(dev->ctx, impl);
     return st;

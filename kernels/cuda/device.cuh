@@ -17,6 +17,9 @@ WK_DEVICE float to_float(float x) {
 WK_DEVICE float to_float(bf16 x) {
     return __bfloat162float(x);
 }
+WK_DEVICE float to_float(f16 x) {
+    return __half2float(x);
+}
 WK_DEVICE void set(float &y, float x) {
     y = x;
 }
@@ -60,6 +63,12 @@ WK_DEVICE float warp_max(float x) {
 
 /* ---- launchers ---- */
 
+/* Elements of a vector access to operands of two types: 16 bytes of bfloat16 when both are, else 16
+ * of float, or 8 of the bfloat16 beside it. */
+template <class A, class B> struct width_of {
+    static const int n = sizeof(A) == 2 && sizeof(B) == 2 ? 8 : 4;
+};
+
 static inline int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
@@ -86,7 +95,7 @@ static inline bool can_vector(wk_tensor t, int64_t n) {
 /* Launch on the device's lane; smem in bytes. */
 #define LAUNCH(dev, kernel, grid, block, smem, ...)                                                \
     do {                                                                                           \
-        cuda_lane_of(dev)->launches++;                                                             \
+        (dev)->launches++;                                                                         \
         WK_LAUNCH(kernel, grid, block, smem, cuda_lane_of(dev)->stream, __VA_ARGS__);              \
     } while (0)
 

@@ -8,10 +8,12 @@
 #if defined(__CUDACC__)
 
 #    include <cuda_bf16.h>
+#    include <cuda_fp16.h>
 #    include <cuda_runtime.h>
 #    include <stdint.h>
 
 typedef __nv_bfloat16 bf16;
+typedef __half f16;
 
 #    define WK_DEVICE static __device__ __forceinline__
 /* __shared__ T name dims;   extern __shared__, 128-byte aligned. */
@@ -52,6 +54,13 @@ WK_DEVICE void ldmatrix_x4_trans(uint32_t (&r)[4], const void *row) {
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                  : "r"((uint32_t)__cvta_generic_to_shared(row))
                  : "memory");
+}
+
+/* 2^x to about 2 units in the last place; 0 for -inf and where the result is subnormal. */
+WK_DEVICE float exp2_approx(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x));
+    return y;
 }
 
 /* Asynchronous 16-byte copies from device to shared memory, both ends aligned. The form with

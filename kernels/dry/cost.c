@@ -1,5 +1,7 @@
 #include "kernels/dry/cost.h"
 
+#include <math.h>
+
 static double numel(wk_tensor t) {
     return (double)wk_numel(t);
 }
@@ -25,6 +27,11 @@ static double touched(wk_tensor stacked, wk_segs segs) {
     return slots * (double)wk_row_numel(stacked) * (double)wk_dtype_size(stacked.dtype);
 }
 
+/* Bytes of as many elements as `some` has, on both sides of a move to or from `other`. */
+static double moved(wk_tensor some, wk_tensor other) {
+    return numel(some) * (double)(wk_dtype_size(some.dtype) + wk_dtype_size(other.dtype));
+}
+
 /* ---- memory ---- */
 
 dry_cost dry_cost_fill(const wk_fill_args *a) {
@@ -40,11 +47,11 @@ dry_cost dry_cost_axpy(const wk_axpy_args *a) {
 }
 
 dry_cost dry_cost_gather_rows(const wk_gather_rows_args *a) {
-    return (dry_cost){0, BYTES(a->y, a->y, a->idx)};
+    return (dry_cost){0, moved(a->y, a->x) + bytes_of(a->idx)};
 }
 
 dry_cost dry_cost_scatter_rows(const wk_scatter_rows_args *a) {
-    return (dry_cost){0, BYTES(a->x, a->x, a->idx)};
+    return (dry_cost){0, moved(a->x, a->y) + bytes_of(a->idx)};
 }
 
 dry_cost dry_cost_mean_pool(const wk_mean_pool_args *a) {
@@ -54,13 +61,14 @@ dry_cost dry_cost_mean_pool(const wk_mean_pool_args *a) {
 dry_cost dry_cost_embed_fwd(const wk_embed_fwd_args *a) {
     double rows = wk_given(a->type) ? 3 : 2; /* table rows read for a row of y */
     return (dry_cost){(rows - 1) * numel(a->y),
-                      (rows + 1) * bytes_of(a->y) + BYTES(a->tok, a->pos_id, a->type_id)};
+                      rows * numel(a->y) * (double)wk_dtype_size(a->word.dtype) +
+                          BYTES(a->y, a->tok, a->pos_id, a->type_id)};
 }
 
 /* ---- linear ---- */
 
 static double weight_bytes(const wk_weight *w, wk_tensor packed) {
-    return wk_given(packed) ? bytes_of(packed) : 4.0 * (double)w->o * (double)w->d;
+    return wk_given(packed) ? bytes_of(packed) : bytes_of(w->w);
 }
 
 dry_cost dry_cost_weight_pack(const wk_weight_pack_args *a) {
@@ -165,8 +173,23 @@ dry_cost dry_cost_grad_norm(const wk_grad_norm_args *a) {
     return (dry_cost){5 * numel(a->g), BYTES(a->g, a->g, a->w, a->anchor)};
 }
 
+/* Of a drift beside w, which a step has at hand. */
+static dry_cost drift_cost(const wk_drift_operands *d, wk_tensor w) {
+    if (!wk_given(d->anchor)) return (dry_cost){0, 0};
+    double rows = wk_given(d->sketch) ? (double)d->sketch.dim[1] : 0;
+    return (dry_cost){(3 + rows) * numel(w),
+                      BYTES(d->anchor, d->sqnorm, d->sketch, d->sign, d->rot)};
+}
+
+dry_cost dry_cost_drift(const wk_drift_args *a) {
+    dry_cost drift = drift_cost(&a->drift, a->w);
+    return (dry_cost){drift.flops, drift.bytes + bytes_of(a->w)};
+}
+
 dry_cost dry_cost_adamw_step(const wk_adamw_step_args *a) {
-    return (dry_cost){15 * numel(a->w), BYTES(a->g, a->w, a->w, a->m, a->m, a->v, a->v)};
+    dry_cost drift = drift_cost(&a->drift, a->w);
+    return (dry_cost){15 * numel(a->w) + drift.flops,
+                      BYTES(a->g, a->w, a->w, a->m, a->m, a->v, a->v) + drift.bytes};
 }
 
 dry_cost dry_cost_sgd_step(const wk_sgd_step_args *a) {
@@ -177,6 +200,20 @@ dry_cost dry_cost_sgd_step(const wk_sgd_step_args *a) {
 
 dry_cost dry_cost_update_add(const wk_update_add_args *a) {
     return (dry_cost){3 * numel(a->acc), BYTES(a->acc, a->acc, a->w, a->anchor)};
+}
+
+dry_cost dry_cost_weighted_sum(const wk_weighted_sum_args *a) {
+    return (dry_cost){2 * numel(a->x), BYTES(a->y, a->x, a->weight)};
+}
+
+/* N log N comparisons a column. */
+dry_cost dry_cost_order_stat(const wk_order_stat_args *a) {
+    return (dry_cost){numel(a->x) * log2((double)a->x.dim[0] + 1), BYTES(a->y, a->x)};
+}
+
+/* Philox's forty multiplications make four numbers; a pair takes log, sqrt, sin and cos. */
+dry_cost dry_cost_noise(const wk_noise_args *a) {
+    return (dry_cost){16 * numel(a->y), BYTES(a->y, a->y)};
 }
 
 dry_cost dry_cost_server_step(const wk_server_step_args *a) {

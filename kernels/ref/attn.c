@@ -2,12 +2,9 @@
  * nothing is stored but one row of sums per head. */
 #include "kernels/ref/ref.h"
 
-#include <math.h>
-#include <string.h>
-
-static double dot(const float *a, const float *b, int64_t n) {
+static double dot(ref_hidden a, ref_hidden b, int64_t n) {
     double sum = 0;
-    for (int64_t j = 0; j < n; j++) sum += (double)a[j] * (double)b[j];
+    for (int64_t j = 0; j < n; j++) sum += ref_get(a, j) * ref_get(b, j);
     return sum;
 }
 
@@ -19,7 +16,8 @@ static int64_t keys_end(bool causal, int64_t i, int64_t end) {
 static void zero_rows_outside(wk_tensor t, wk_tensor seq_off) {
     const int64_t first = ref_i32(seq_off)[0], last = ref_i32(seq_off)[seq_off.dim[0] - 1];
     for (int64_t i = 0; i < t.dim[0]; i++)
-        if (i < first || i >= last) memset(ref_row(t, i), 0, (size_t)t.dim[1] * sizeof(float));
+        if (i < first || i >= last)
+            memset(wk_row_ptr(t, i), 0, (size_t)t.dim[1] * wk_dtype_size(t.dtype));
 }
 
 /* ---- forward ---- */
@@ -28,20 +26,20 @@ static void zero_rows_outside(wk_tensor t, wk_tensor seq_off) {
 static void attend(const wk_attn_fwd_args *a, int64_t i, int64_t h, int64_t begin, int64_t end) {
     const int64_t width = a->q.dim[1] / a->heads;
     const int64_t kv = h / (a->heads / a->kv_heads) * width;
-    const float *q = ref_row(a->q, i) + h * width;
+    const ref_hidden q = ref_hidden_at(a->q, i, h * width);
     const int64_t last = keys_end(a->causal, i, end);
     const double scale = (double)a->scale;
     double top = -HUGE_VAL, sum = 0, acc[WK_MAX_HEAD_DIM] = {0};
     for (int64_t j = begin; j < last; j++)
-        top = fmax(top, scale * dot(q, ref_row(a->k, j) + kv, width));
+        top = fmax(top, scale * dot(q, ref_hidden_at(a->k, j, kv), width));
     for (int64_t j = begin; j < last; j++) {
-        const double p = exp(scale * dot(q, ref_row(a->k, j) + kv, width) - top);
-        const float *v = ref_row(a->v, j) + kv;
+        const double p = exp(scale * dot(q, ref_hidden_at(a->k, j, kv), width) - top);
+        const ref_hidden v = ref_hidden_at(a->v, j, kv);
         sum += p;
-        for (int64_t c = 0; c < width; c++) acc[c] += p * (double)v[c];
+        for (int64_t c = 0; c < width; c++) acc[c] += p * ref_get(v, c);
     }
-    float *o = ref_row(a->o, i) + h * width;
-    for (int64_t c = 0; c < width; c++) o[c] = (float)(acc[c] / sum);
+    const ref_hidden o = ref_hidden_at(a->o, i, h * width);
+    for (int64_t c = 0; c < width; c++) ref_put(o, c, acc[c] / sum);
     ref_row(a->lse, i)[h] = (float)(top + log(sum));
 }
 
@@ -65,10 +63,11 @@ static void score_gradient(const wk_attn_bwd_args *a, int64_t i, int64_t j, int6
                            double *ds) {
     const int64_t width = a->q.dim[1] / a->heads;
     const int64_t kv = h / (a->heads / a->kv_heads) * width;
-    const float *q = ref_row(a->q, i) + h * width, *k = ref_row(a->k, j) + kv;
-    const float *d_o = ref_row(a->d_o, i) + h * width, *o = ref_row(a->o, i) + h * width;
+    const ref_hidden q = ref_hidden_at(a->q, i, h * width), k = ref_hidden_at(a->k, j, kv);
+    const ref_hidden d_o = ref_hidden_at(a->d_o, i, h * width),
+                     o = ref_hidden_at(a->o, i, h * width);
     *p = exp((double)a->scale * dot(q, k, width) - (double)ref_row(a->lse, i)[h]);
-    *ds = *p * (dot(d_o, ref_row(a->v, j) + kv, width) - dot(d_o, o, width));
+    *ds = *p * (dot(d_o, ref_hidden_at(a->v, j, kv), width) - dot(d_o, o, width));
 }
 
 static void query_gradient(const wk_attn_bwd_args *a, int64_t i, int64_t h, int64_t begin,
@@ -78,11 +77,11 @@ static void query_gradient(const wk_attn_bwd_args *a, int64_t i, int64_t h, int6
     double acc[WK_MAX_HEAD_DIM] = {0}, p, ds;
     for (int64_t j = begin; j < keys_end(a->causal, i, end); j++) {
         score_gradient(a, i, j, h, &p, &ds);
-        const float *k = ref_row(a->k, j) + kv;
-        for (int64_t c = 0; c < width; c++) acc[c] += ds * (double)k[c];
+        const ref_hidden k = ref_hidden_at(a->k, j, kv);
+        for (int64_t c = 0; c < width; c++) acc[c] += ds * ref_get(k, c);
     }
-    float *dq = ref_row(a->dq, i) + h * width;
-    for (int64_t c = 0; c < width; c++) dq[c] = (float)((double)a->scale * acc[c]);
+    const ref_hidden dq = ref_hidden_at(a->dq, i, h * width);
+    for (int64_t c = 0; c < width; c++) ref_put(dq, c, (double)a->scale * acc[c]);
 }
 
 /* Key row j and key head g: the sum over the queries that see it and the heads that share it. */
@@ -93,16 +92,18 @@ static void key_gradient(const wk_attn_bwd_args *a, int64_t j, int64_t g, int64_
     for (int64_t h = g * shared; h < (g + 1) * shared; h++)
         for (int64_t i = a->causal ? j : begin; i < end; i++) {
             score_gradient(a, i, j, h, &p, &ds);
-            const float *q = ref_row(a->q, i) + h * width, *d_o = ref_row(a->d_o, i) + h * width;
+            const ref_hidden q = ref_hidden_at(a->q, i, h * width),
+                             d_o = ref_hidden_at(a->d_o, i, h * width);
             for (int64_t c = 0; c < width; c++) {
-                acc_k[c] += ds * (double)q[c];
-                acc_v[c] += p * (double)d_o[c];
+                acc_k[c] += ds * ref_get(q, c);
+                acc_v[c] += p * ref_get(d_o, c);
             }
         }
-    float *dk = ref_row(a->dk, j) + g * width, *dv = ref_row(a->dv, j) + g * width;
+    const ref_hidden dk = ref_hidden_at(a->dk, j, g * width),
+                     dv = ref_hidden_at(a->dv, j, g * width);
     for (int64_t c = 0; c < width; c++) {
-        dk[c] = (float)((double)a->scale * acc_k[c]);
-        dv[c] = (float)acc_v[c];
+        ref_put(dk, c, (double)a->scale * acc_k[c]);
+        ref_put(dv, c, acc_v[c]);
     }
 }
 

@@ -12,19 +12,18 @@ weft_status ref_weight_pack(wk_dev *dev, const wk_weight_pack_args *a) {
 }
 
 weft_status ref_linear_fwd(wk_dev *dev, const wk_linear_fwd_args *a) {
-    const float *bias = a->bias.data;
+    const bool biased = wk_given(a->bias), residual = wk_given(a->residual);
+    const ref_hidden bias = ref_hidden_at(a->bias, 0, 0);
     WK_PARALLEL_FOR(dev)
     for (int64_t t = 0; t < a->x.dim[0]; t++) {
-        const float *x = ref_row(a->x, t);
-        const float *residual = wk_given(a->residual) ? ref_row(a->residual, t) : NULL;
-        float *y = ref_row(a->y, t);
+        const ref_hidden x = ref_hidden_at(a->x, t, 0), y = ref_hidden_at(a->y, t, 0);
         for (int64_t o = 0; o < a->w->o; o++) {
-            const float *w = ref_row(a->w->w, o);
+            const ref_hidden w = ref_hidden_at(a->w->w, o, 0);
             double sum = 0;
-            for (int64_t j = 0; j < a->w->d; j++) sum += (double)w[j] * (double)x[j];
-            if (bias) sum += (double)bias[o];
-            if (residual) sum += (double)residual[o];
-            y[o] = (float)sum;
+            for (int64_t j = 0; j < a->w->d; j++) sum += ref_get(w, j) * ref_get(x, j);
+            if (biased) sum += ref_get(bias, o);
+            if (residual) sum += ref_get(ref_hidden_at(a->residual, t, o), 0);
+            ref_put(y, o, sum);
         }
     }
     return WEFT_OK;
@@ -33,13 +32,12 @@ weft_status ref_linear_fwd(wk_dev *dev, const wk_linear_fwd_args *a) {
 weft_status ref_linear_dx(wk_dev *dev, const wk_linear_dx_args *a) {
     WK_PARALLEL_FOR(dev)
     for (int64_t t = 0; t < a->dy.dim[0]; t++) {
-        const float *dy = ref_row(a->dy, t);
-        float *dx = ref_row(a->dx, t);
+        const ref_hidden dy = ref_hidden_at(a->dy, t, 0), dx = ref_hidden_at(a->dx, t, 0);
         for (int64_t j = 0; j < a->w->d; j++) {
-            double sum = a->accumulate ? (double)dx[j] : 0.0;
+            double sum = a->accumulate ? ref_get(dx, j) : 0.0;
             for (int64_t o = 0; o < a->w->o; o++)
-                sum += (double)dy[o] * (double)ref_row(a->w->w, o)[j];
-            dx[j] = (float)sum;
+                sum += ref_get(dy, o) * ref_get(ref_hidden_at(a->w->w, o, j), 0);
+            ref_put(dx, j, sum);
         }
     }
     return WEFT_OK;

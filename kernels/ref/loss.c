@@ -1,8 +1,6 @@
 /* Losses per row and their sums per client. */
 #include "kernels/ref/ref.h"
 
-#include <math.h>
-
 weft_status ref_softmax_xent(wk_dev *dev, const wk_softmax_xent_args *a) {
     const int64_t classes = a->logits.dim[1];
     WK_PARALLEL_FOR(dev)

@@ -1,8 +1,6 @@
 /* Filling, copying, adding and moving rows; pooling and embedding. */
 #include "kernels/ref/ref.h"
 
-#include <string.h>
-
 weft_status ref_fill(wk_dev *dev, const wk_fill_args *a) {
     const int64_t width = wk_row_numel(a->y);
     WK_PARALLEL_FOR(dev)
@@ -72,19 +70,28 @@ weft_status ref_axpy(wk_dev *dev, const wk_axpy_args *a) {
     return WEFT_OK;
 }
 
+static void copy_row(ref_hidden y, ref_hidden x, int64_t width) {
+    for (int64_t j = 0; j < width; j++) ref_put(y, j, ref_get(x, j));
+}
+
 weft_status ref_gather_rows(wk_dev *dev, const wk_gather_rows_args *a) {
-    const size_t bytes = (size_t)a->y.dim[1] * sizeof(float);
+    const int32_t *idx = ref_i32(a->idx);
     WK_PARALLEL_FOR(dev)
-    for (int64_t i = 0; i < a->y.dim[0]; i++)
-        memcpy(ref_row(a->y, i), ref_row(a->x, ref_i32(a->idx)[i]), bytes);
+    for (int64_t i = 0; i < a->y.dim[0]; i++) {
+        if (idx[i] >= 0)
+            copy_row(ref_hidden_at(a->y, i, 0), ref_hidden_at(a->x, idx[i], 0), a->y.dim[1]);
+        else
+            memset(wk_row_ptr(a->y, i), 0, (size_t)a->y.dim[1] * wk_dtype_size(a->y.dtype));
+    }
     return WEFT_OK;
 }
 
 weft_status ref_scatter_rows(wk_dev *dev, const wk_scatter_rows_args *a) {
-    const size_t bytes = (size_t)a->x.dim[1] * sizeof(float);
+    const int32_t *idx = ref_i32(a->idx);
     WK_PARALLEL_FOR(dev)
     for (int64_t i = 0; i < a->x.dim[0]; i++)
-        memcpy(ref_row(a->y, ref_i32(a->idx)[i]), ref_row(a->x, i), bytes);
+        if (idx[i] >= 0)
+            copy_row(ref_hidden_at(a->y, idx[i], 0), ref_hidden_at(a->x, i, 0), a->x.dim[1]);
     return WEFT_OK;
 }
 
@@ -96,7 +103,8 @@ weft_status ref_mean_pool(wk_dev *dev, const wk_mean_pool_args *a) {
         const int32_t count = off[q + 1] - off[q];
         for (int64_t j = 0; j < a->y.dim[1]; j++) {
             double sum = 0;
-            for (int64_t t = off[q]; t < off[q + 1]; t++) sum += (double)ref_row(a->x, t)[j];
+            for (int64_t t = off[q]; t < off[q + 1]; t++)
+                sum += ref_get(ref_hidden_at(a->x, t, j), 0);
             y[j] = count > 0 ? (float)(sum / count) : 0.0f;
         }
     }
@@ -104,14 +112,15 @@ weft_status ref_mean_pool(wk_dev *dev, const wk_mean_pool_args *a) {
 }
 
 weft_status ref_embed_fwd(wk_dev *dev, const wk_embed_fwd_args *a) {
+    const bool typed = wk_given(a->type);
     WK_PARALLEL_FOR(dev)
     for (int64_t t = 0; t < a->y.dim[0]; t++) {
-        float *y = ref_row(a->y, t);
-        const float *word = ref_row(a->word, ref_i32(a->tok)[t]);
-        const float *pos = ref_row(a->pos, ref_i32(a->pos_id)[t]);
-        const float *type = wk_given(a->type) ? ref_row(a->type, ref_i32(a->type_id)[t]) : NULL;
+        const ref_hidden y = ref_hidden_at(a->y, t, 0);
+        const ref_hidden word = ref_hidden_at(a->word, ref_i32(a->tok)[t], 0);
+        const ref_hidden pos = ref_hidden_at(a->pos, ref_i32(a->pos_id)[t], 0);
+        const ref_hidden type = ref_hidden_at(a->type, typed ? ref_i32(a->type_id)[t] : 0, 0);
         for (int64_t j = 0; j < a->y.dim[1]; j++)
-            y[j] = (float)((double)word[j] + (double)pos[j] + (type ? (double)type[j] : 0.0));
+            ref_put(y, j, ref_get(word, j) + ref_get(pos, j) + (typed ? ref_get(type, j) : 0.0));
     }
     return WEFT_OK;
 }

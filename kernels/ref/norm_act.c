@@ -1,12 +1,13 @@
 /* Layer normalisation and activations, rows in parallel. */
 #include "kernels/ref/ref.h"
 
-#include <math.h>
-
-/* z is rounded to float before its statistics are taken, so that the backward sees the same
- * numbers. */
-static float residual_sum(const float *x, const float *residual, int64_t j) {
-    return residual ? x[j] + residual[j] : x[j];
+/* Element j of z in row i, rounded as z is stored (to float32 when it is not) before its statistics
+ * are taken, so that the backward sees the same numbers. */
+static double residual_sum(const wk_layernorm_fwd_args *a, int64_t i, int64_t j) {
+    double sum = ref_get(ref_hidden_at(a->x, i, j), 0);
+    if (wk_given(a->residual)) sum += ref_get(ref_hidden_at(a->residual, i, j), 0);
+    const bool half = wk_given(a->z) && a->z.dtype == WK_BF16;
+    return half ? (double)wk_bf16_to_f32(ref_f64_to_bf16(sum)) : (double)(float)sum;
 }
 
 weft_status ref_layernorm_fwd(wk_dev *dev, const wk_layernorm_fwd_args *a) {
@@ -14,23 +15,19 @@ weft_status ref_layernorm_fwd(wk_dev *dev, const wk_layernorm_fwd_args *a) {
     const float *weight = a->weight.data, *bias = a->bias.data;
     WK_PARALLEL_FOR(dev)
     for (int64_t i = 0; i < a->x.dim[0]; i++) {
-        const float *x = ref_row(a->x, i);
-        const float *residual = wk_given(a->residual) ? ref_row(a->residual, i) : NULL;
-        float *y = ref_row(a->y, i), *z = wk_given(a->z) ? ref_row(a->z, i) : NULL;
+        const ref_hidden y = ref_hidden_at(a->y, i, 0);
         double sum = 0, squares = 0;
-        for (int64_t j = 0; j < width; j++) {
-            y[j] = residual_sum(x, residual, j);
-            sum += (double)y[j];
-        }
+        for (int64_t j = 0; j < width; j++) sum += residual_sum(a, i, j);
         const double mean = sum / (double)width;
         for (int64_t j = 0; j < width; j++) {
-            double d = (double)y[j] - mean;
+            const double d = residual_sum(a, i, j) - mean;
             squares += d * d;
         }
         const double rstd = 1.0 / sqrt(squares / (double)width + (double)a->eps);
         for (int64_t j = 0; j < width; j++) {
-            if (z) z[j] = y[j];
-            y[j] = (float)(((double)y[j] - mean) * rstd * (double)weight[j] + (double)bias[j]);
+            const double z = residual_sum(a, i, j);
+            if (wk_given(a->z)) ref_put(ref_hidden_at(a->z, i, 0), j, z); /* may be x */
+            ref_put(y, j, (z - mean) * rstd * (double)weight[j] + (double)bias[j]);
         }
         if (wk_given(a->mean)) ((float *)a->mean.data)[i] = (float)mean;
         if (wk_given(a->rstd)) ((float *)a->rstd.data)[i] = (float)rstd;
@@ -43,21 +40,21 @@ weft_status ref_layernorm_bwd(wk_dev *dev, const wk_layernorm_bwd_args *a) {
     const float *weight = a->weight.data;
     WK_PARALLEL_FOR(dev)
     for (int64_t i = 0; i < a->dy.dim[0]; i++) {
-        const float *dy = ref_row(a->dy, i), *z = ref_row(a->z, i);
-        float *dz = ref_row(a->dz, i);
+        const ref_hidden dy = ref_hidden_at(a->dy, i, 0), z = ref_hidden_at(a->z, i, 0);
+        const ref_hidden dz = ref_hidden_at(a->dz, i, 0);
         const double mean = (double)((const float *)a->mean.data)[i];
         const double rstd = (double)((const float *)a->rstd.data)[i];
         double mean_g = 0, mean_gx = 0;
         for (int64_t j = 0; j < width; j++) {
-            double g = (double)dy[j] * (double)weight[j];
+            double g = ref_get(dy, j) * (double)weight[j];
             mean_g += g;
-            mean_gx += g * ((double)z[j] - mean) * rstd;
+            mean_gx += g * (ref_get(z, j) - mean) * rstd;
         }
         mean_g /= (double)width;
         mean_gx /= (double)width;
         for (int64_t j = 0; j < width; j++) {
-            double g = (double)dy[j] * (double)weight[j];
-            dz[j] = (float)(rstd * (g - mean_g - ((double)z[j] - mean) * rstd * mean_gx));
+            double g = ref_get(dy, j) * (double)weight[j];
+            ref_put(dz, j, rstd * (g - mean_g - (ref_get(z, j) - mean) * rstd * mean_gx));
         }
     }
     return WEFT_OK;
@@ -107,9 +104,8 @@ static double act_derivative(wk_act kind, double x) {
 weft_status ref_act_fwd(wk_dev *dev, const wk_act_fwd_args *a) {
     WK_PARALLEL_FOR(dev)
     for (int64_t i = 0; i < a->x.dim[0]; i++) {
-        const float *x = ref_row(a->x, i);
-        float *y = ref_row(a->y, i);
-        for (int64_t j = 0; j < a->x.dim[1]; j++) y[j] = (float)act(a->act, (double)x[j]);
+        const ref_hidden x = ref_hidden_at(a->x, i, 0), y = ref_hidden_at(a->y, i, 0);
+        for (int64_t j = 0; j < a->x.dim[1]; j++) ref_put(y, j, act(a->act, ref_get(x, j)));
     }
     return WEFT_OK;
 }
@@ -117,10 +113,10 @@ weft_status ref_act_fwd(wk_dev *dev, const wk_act_fwd_args *a) {
 weft_status ref_act_bwd(wk_dev *dev, const wk_act_bwd_args *a) {
     WK_PARALLEL_FOR(dev)
     for (int64_t i = 0; i < a->x.dim[0]; i++) {
-        const float *x = ref_row(a->x, i), *dy = ref_row(a->dy, i);
-        float *dx = ref_row(a->dx, i);
+        const ref_hidden x = ref_hidden_at(a->x, i, 0), dy = ref_hidden_at(a->dy, i, 0);
+        const ref_hidden dx = ref_hidden_at(a->dx, i, 0);
         for (int64_t j = 0; j < a->x.dim[1]; j++)
-            dx[j] = (float)((double)dy[j] * act_derivative(a->act, (double)x[j]));
+            ref_put(dx, j, ref_get(dy, j) * act_derivative(a->act, ref_get(x, j)));
     }
     return WEFT_OK;
 }

@@ -10,14 +10,13 @@ weft_status ref_seg_linear_fwd(wk_dev *dev, const wk_seg_linear_fwd_args *a) {
         const float *m = ref_row(a->m, slot[s]);
         const float *bias = wk_given(a->bias) ? ref_row(a->bias, slot[s]) : NULL;
         for (int64_t t = off[s]; t < off[s + 1]; t++) {
-            const float *x = ref_row(a->x, t);
-            float *y = ref_row(a->y, t);
+            const ref_hidden x = ref_hidden_at(a->x, t, 0), y = ref_hidden_at(a->y, t, 0);
             for (int64_t o = 0; o < out; o++) {
                 double sum = 0;
-                for (int64_t j = 0; j < in; j++) sum += (double)m[o * in + j] * (double)x[j];
+                for (int64_t j = 0; j < in; j++) sum += (double)m[o * in + j] * ref_get(x, j);
                 sum *= (double)a->alpha;
                 if (bias) sum += (double)bias[o];
-                y[o] = (float)(a->accumulate ? (double)y[o] + sum : sum);
+                ref_put(y, o, a->accumulate ? ref_get(y, o) + sum : sum);
             }
         }
     }
@@ -31,13 +30,12 @@ weft_status ref_seg_linear_dx(wk_dev *dev, const wk_seg_linear_dx_args *a) {
     for (int64_t s = 0; s < a->segs.slot.dim[0]; s++) {
         const float *m = ref_row(a->m, slot[s]);
         for (int64_t t = off[s]; t < off[s + 1]; t++) {
-            const float *dy = ref_row(a->dy, t);
-            float *dx = ref_row(a->dx, t);
+            const ref_hidden dy = ref_hidden_at(a->dy, t, 0), dx = ref_hidden_at(a->dx, t, 0);
             for (int64_t j = 0; j < in; j++) {
                 double sum = 0;
-                for (int64_t o = 0; o < out; o++) sum += (double)dy[o] * (double)m[o * in + j];
+                for (int64_t o = 0; o < out; o++) sum += ref_get(dy, o) * (double)m[o * in + j];
                 sum *= (double)a->alpha;
-                dx[j] = (float)(a->accumulate ? (double)dx[j] + sum : sum);
+                ref_put(dx, j, a->accumulate ? ref_get(dx, j) + sum : sum);
             }
         }
     }
@@ -53,12 +51,14 @@ weft_status ref_seg_linear_dw(wk_dev *dev, const wk_seg_linear_dw_args *a) {
         float *dbias = wk_given(a->dbias) ? ref_row(a->dbias, slot[s]) : NULL;
         for (int64_t o = 0; o < out; o++) {
             double sum_dy = 0;
-            for (int64_t t = off[s]; t < off[s + 1]; t++) sum_dy += (double)ref_row(a->dy, t)[o];
+            for (int64_t t = off[s]; t < off[s + 1]; t++)
+                sum_dy += ref_get(ref_hidden_at(a->dy, t, o), 0);
             if (dbias) dbias[o] = (float)((double)dbias[o] + sum_dy);
             for (int64_t j = 0; j < in; j++) {
                 double sum = 0;
                 for (int64_t t = off[s]; t < off[s + 1]; t++)
-                    sum += (double)ref_row(a->dy, t)[o] * (double)ref_row(a->x, t)[j];
+                    sum += ref_get(ref_hidden_at(a->dy, t, o), 0) *
+                           ref_get(ref_hidden_at(a->x, t, j), 0);
                 float *d = &dm[o * in + j];
                 *d = (float)((double)*d + (double)a->alpha * sum);
             }
@@ -71,9 +71,8 @@ weft_status ref_seg_linear_dw(wk_dev *dev, const wk_seg_linear_dw_args *a) {
 static void copy_rows(const wk_dropout_args *a, int64_t from, int64_t to) {
     if (a->accumulate) return;
     for (int64_t t = from; t < to; t++) {
-        const float *x = ref_row(a->x, t);
-        float *y = ref_row(a->y, t);
-        for (int64_t j = 0; j < a->x.dim[1]; j++) y[j] = x[j];
+        const ref_hidden x = ref_hidden_at(a->x, t, 0), y = ref_hidden_at(a->y, t, 0);
+        for (int64_t j = 0; j < a->x.dim[1]; j++) ref_put(y, j, ref_get(x, j));
     }
 }
 
@@ -87,13 +86,12 @@ weft_status ref_dropout(wk_dev *dev, const wk_dropout_args *a) {
     for (int64_t s = 0; s < segments; s++) {
         const int32_t *at = wk_row_ptr(a->rng, s);
         for (int64_t t = off[s]; t < off[s + 1]; t++) {
-            const float *x = ref_row(a->x, t);
-            float *y = ref_row(a->y, t);
+            const ref_hidden x = ref_hidden_at(a->x, t, 0), y = ref_hidden_at(a->y, t, 0);
             for (int64_t j = 0; j < width; j++) {
                 uint32_t u = wk_rng_u32(a->key, (uint32_t)((t - off[s]) * width + j),
                                         (uint32_t)at[0], (uint32_t)at[1], (uint32_t)at[2]);
-                double kept = (double)u / 4294967296.0 >= p ? (double)x[j] / (1.0 - p) : 0.0;
-                y[j] = (float)(a->accumulate ? (double)y[j] + kept : kept);
+                double kept = (double)u / 4294967296.0 >= p ? ref_get(x, j) / (1.0 - p) : 0.0;
+                ref_put(y, j, a->accumulate ? ref_get(y, j) + kept : kept);
             }
         }
     }

@@ -1,7 +1,6 @@
 #include "tests/engine/golden_source.h"
 
-#include "tests/check.h"
-
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,15 +27,21 @@ weft_model_source golden_source(golden_file *g) {
     return (weft_model_source){.ud = g, .name = g->set->file, .meta = meta, .tensor = tensor};
 }
 
+void golden_must(weft_status st, const weft_error *err, const char *what) {
+    if (st == WEFT_OK) return;
+    (void)fprintf(stderr, "%s: %s: %s\n", what, weft_status_str(st), err->text);
+    exit(1);
+}
+
 static void set(weft_config *config, const char *key, const char *value) {
     weft_error err = {0};
-    check_ok(weft_config_set(config, key, value, NULL, &err), &err);
+    golden_must(weft_config_set(config, key, value, NULL, &err), &err, key);
 }
 
 weft_config *golden_config(const golden_set *s) {
     weft_config *config = NULL;
     weft_error err = {0};
-    check_ok(weft_config_new(&config, &err), &err);
+    golden_must(weft_config_new(&config, &err), &err, "configuration");
     set(config, "lora.r", golden_text(s, "lora.r"));
     set(config, "lora.alpha", golden_text(s, "lora.alpha"));
     set(config, "lora.use_rslora", golden_text(s, "lora.use_rslora"));
@@ -54,7 +59,7 @@ weft_config *golden_config(const golden_set *s) {
 void golden_set_options(weft_config *config, const char *const *pairs, size_t n) {
     weft_error err = {0};
     for (size_t i = 0; i + 1 < n; i += 2) set(config, pairs[i], pairs[i + 1]);
-    check_ok(weft_config_finish(config, &err), &err);
+    golden_must(weft_config_finish(config, &err), &err, "configuration");
 }
 
 weft_rows golden_rows(const golden_file *g) {

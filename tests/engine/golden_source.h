@@ -5,12 +5,15 @@
 #include "engine/weft.h"
 #include "tests/golden/golden.h"
 
+/* Ends the program with a line on stderr when a call did not return WEFT_OK. */
+void golden_must(weft_status st, const weft_error *err, const char *what);
+
 /* Settings as config.json, "base/…" tensors as the weights. Borrows `g`. */
 weft_model_source golden_source(golden_file *g);
 
 /* lora.* as recorded; everything else at its default, no clipping. */
 weft_config *golden_config(const golden_set *set);
-/* Set "key=value" pairs, then finish; fails the test on an error. */
+/* Set "key=value" pairs, then finish. */
 void golden_set_options(weft_config *config, const char *const *pairs, size_t n);
 
 /* Rows of both recorded clients, first client 0's. Free with golden_rows_free. */

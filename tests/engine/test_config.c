@@ -65,9 +65,11 @@ static void enums_match_their_choices(void **state) {
         const char *key, *choice;
         int value;
     } cases[] = {
-        {"run.device", "auto", WE_DEVICE_AUTO},
-        {"run.device", "cpu", WE_DEVICE_CPU},
-        {"run.device", "ref", WE_DEVICE_REF},
+        {"run.dtype", "auto", WE_DTYPE_AUTO},
+        {"run.dtype", "f32", WE_DTYPE_F32},
+        {"run.dtype", "bf16", WE_DTYPE_BF16},
+        {"run.deterministic", "repeat", WE_DETERMINISTIC_REPEAT},
+        {"run.deterministic", "placement", WE_DETERMINISTIC_PLACEMENT},
         {"data.format", "auto", WE_FORMAT_AUTO},
         {"data.format", "jsonl", WE_FORMAT_JSONL},
         {"data.format", "csv", WE_FORMAT_CSV},
@@ -117,6 +119,25 @@ static void enums_match_their_choices(void **state) {
     }
     assert_int_equal(c->client_lr_scheduler, WE_SCHEDULE_COSINE);
     weft_config_free(c);
+}
+
+static void devices_are_named(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        we_device_kind kind;
+        int ordinal;
+    } good[] = {{"auto", WE_DEVICE_AUTO, 0},   {"cpu", WE_DEVICE_CPU, 0},
+                {"ref", WE_DEVICE_REF, 0},     {"cuda", WE_DEVICE_CUDA, 0},
+                {"cuda:0", WE_DEVICE_CUDA, 0}, {"cuda:13", WE_DEVICE_CUDA, 13}};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        we_device_choice choice = {WE_DEVICE_REF, -1};
+        assert_true(we_config_device(good[i].text, &choice));
+        assert_true(choice.kind == good[i].kind && choice.ordinal == good[i].ordinal);
+    }
+    static const char *const bad[] = {"", "gpu", "cuda:", "cuda:-1", "cuda:x", "cuda:9999", "CPU"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(we_config_device(bad[i], &(we_device_choice){WE_DEVICE_AUTO, 0}));
 }
 
 static void unknown_keys_name_the_nearest(void **state) {
@@ -356,6 +377,7 @@ static void rules_name_both_sides_and_the_fix(void **state) {
         const char *pairs[7];
         const char *message;
     } cases[] = {
+        {{"run.device", "gpu"}, "run.device=gpu is none of auto, cpu, cuda, cuda:N and ref"},
         {{"fl.num_clients", "5", "fl.clients_per_round", "6"},
          "fl.clients_per_round=6 is more than fl.num_clients=5: lower the first or raise the "
          "second"},
@@ -424,6 +446,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_is_sound),
         cmocka_unit_test(enums_match_their_choices),
+        cmocka_unit_test(devices_are_named),
         cmocka_unit_test(unknown_keys_name_the_nearest),
         cmocka_unit_test(values_are_kept),
         cmocka_unit_test(bad_values_give_one_clear_line),

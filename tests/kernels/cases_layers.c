@@ -7,18 +7,21 @@
 
 /* ---- layer normalisation ---- */
 
+#define WIDEST 17000 /* a row that no backend holds in registers */
+
 static weft_status run_layernorm_fwd(op_run *r) {
+    static double sums[WIDEST];
     const op_shape *s = r->s;
-    op_buf *x = op_in(r, "x", s->n, s->d), *res = op_in(r, "residual", s->n, s->d),
-           *weight = op_in(r, "weight", s->d, 0), *bias = op_in(r, "bias", s->d, 0),
-           *y = op_out(r, "y", s->n, s->d), *mean = op_out(r, "mean", s->n, 0),
-           *rstd = op_out(r, "rstd", s->n, 0),
-           *z = s->in_place ? op_output(r, x) : op_out(r, "z", s->n, s->d);
+    op_buf *x = op_hidden_in(r, 0, "x", s->n, s->d),
+           *res = op_hidden_in(r, 0, "residual", s->n, s->d), *weight = op_in(r, "weight", s->d, 0),
+           *bias = op_in(r, "bias", s->d, 0), *y = op_hidden_out(r, 1, "y", s->n, s->d),
+           *mean = op_out(r, "mean", s->n, 0), *rstd = op_out(r, "rstd", s->n, 0),
+           *z = s->in_place ? op_output(r, x) : op_hidden_out(r, 0, "z", s->n, s->d);
     FOR (i, s->n) {
-        double sum = 0, squares = 0, width = s->d, sums[512];
+        double sum = 0, squares = 0, width = s->d;
         FOR (j, s->d) {
-            float rounded = (float)(op_at(x, i, j) + (s->residual ? op_at(res, i, j) : 0));
-            sums[j] = (double)rounded;
+            const double z_j = op_at(x, i, j) + (s->residual ? op_at(res, i, j) : 0);
+            sums[j] = s->full ? op_rounded(z, z_j) : (double)(float)z_j; /* z is given when full */
             sum += sums[j];
             if (s->full) op_want(z, i, j, sums[j]);
         }
@@ -39,10 +42,10 @@ static weft_status run_layernorm_fwd(op_run *r) {
 
 static weft_status run_layernorm_bwd(op_run *r) {
     const op_shape *s = r->s;
-    op_buf *dy = op_in(r, "dy", s->n, s->d), *z = op_in(r, "z", s->n, s->d),
+    op_buf *dy = op_hidden_in(r, 0, "dy", s->n, s->d), *z = op_hidden_in(r, 1, "z", s->n, s->d),
            *weight = op_in(r, "weight", s->d, 0), *mean = op_in(r, "mean", s->n, 0),
            *rstd = op_in(r, "rstd", s->n, 0),
-           *dz = s->in_place ? op_output(r, dy) : op_out(r, "dz", s->n, s->d);
+           *dz = s->in_place ? op_output(r, dy) : op_hidden_out(r, 2, "dz", s->n, s->d);
     FOR (i, s->n) {
         double width = s->d, mean_g = 0, mean_gx = 0;
         op_set(rstd, i, 0, 0.5 + fabs(op_at(rstd, i, 0)));
@@ -100,8 +103,8 @@ static void set_hard_points(op_buf *x, const op_shape *s) {
 
 static weft_status run_act_fwd(op_run *r) {
     const op_shape *s = r->s;
-    op_buf *x = op_in(r, "x", s->n, s->d),
-           *y = s->in_place ? op_output(r, x) : op_out(r, "y", s->n, s->d);
+    op_buf *x = op_hidden_in(r, 0, "x", s->n, s->d),
+           *y = s->in_place ? op_output(r, x) : op_hidden_out(r, 0, "y", s->n, s->d);
     set_hard_points(x, s);
     FOR (i, s->n)
         FOR (j, s->d) op_want(y, i, j, act(s->kind, op_at(x, i, j)));
@@ -111,8 +114,8 @@ static weft_status run_act_fwd(op_run *r) {
 
 static weft_status run_act_bwd(op_run *r) {
     const op_shape *s = r->s;
-    op_buf *x = op_in(r, "x", s->n, s->d), *dy = op_in(r, "dy", s->n, s->d),
-           *dx = s->in_place ? op_output(r, dy) : op_out(r, "dx", s->n, s->d);
+    op_buf *x = op_hidden_in(r, 0, "x", s->n, s->d), *dy = op_hidden_in(r, 0, "dy", s->n, s->d),
+           *dx = s->in_place ? op_output(r, dy) : op_hidden_out(r, 0, "dx", s->n, s->d);
     set_hard_points(x, s);
     FOR (i, s->n)
         FOR (j, s->d) op_want(dx, i, j, op_at(dy, i, j) * act_slope(s->kind, op_at(x, i, j)));
@@ -174,9 +177,9 @@ static void zero_outside(const op_shape *s, op_buf *b,
 
 static attn_operands declare_qkv(op_run *r) {
     const op_shape *s = r->s;
-    attn_operands a = {.q = op_in(r, "q", s->n, s->heads * s->d),
-                       .k = op_in(r, "k", s->n, s->kv_heads * s->d),
-                       .v = op_in(r, "v", s->n, s->kv_heads * s->d),
+    attn_operands a = {.q = op_hidden_in(r, 0, "q", s->n, s->heads * s->d),
+                       .k = op_hidden_in(r, 0, "k", s->n, s->kv_heads * s->d),
+                       .v = op_hidden_in(r, 0, "v", s->n, s->kv_heads * s->d),
                        .scale = (double)(float)(1 / sqrt((double)s->d))};
     return a;
 }
@@ -184,7 +187,8 @@ static attn_operands declare_qkv(op_run *r) {
 static weft_status run_attn_fwd(op_run *r) {
     const op_shape *s = r->s;
     attn_operands a = declare_qkv(r);
-    op_buf *o = op_out(r, "o", s->n, s->heads * s->d), *lse = op_out(r, "lse", s->n, s->heads);
+    op_buf *o = op_hidden_out(r, 0, "o", s->n, s->heads * s->d),
+           *lse = op_out(r, "lse", s->n, s->heads);
     wk_tensor seq_off = op_seq_off(r);
     attend(s, &a, o, lse, op_want);
     zero_outside(s, o, op_want);
@@ -211,11 +215,12 @@ static weft_status run_attn_bwd(op_run *r) {
     const op_shape *s = r->s;
     const int64_t shared = s->heads / s->kv_heads;
     attn_operands a = declare_qkv(r);
-    op_buf *o = op_in(r, "o", s->n, s->heads * s->d), *lse = op_in(r, "lse", s->n, s->heads),
-           *d_o = op_in(r, "d_o", s->n, s->heads * s->d),
-           *dq = op_out(r, "dq", s->n, s->heads * s->d),
-           *dk = op_out(r, "dk", s->n, s->kv_heads * s->d),
-           *dv = op_out(r, "dv", s->n, s->kv_heads * s->d);
+    op_buf *o = op_hidden_in(r, 0, "o", s->n, s->heads * s->d),
+           *lse = op_in(r, "lse", s->n, s->heads),
+           *d_o = op_hidden_in(r, 0, "d_o", s->n, s->heads * s->d),
+           *dq = op_hidden_out(r, 0, "dq", s->n, s->heads * s->d),
+           *dk = op_hidden_out(r, 0, "dk", s->n, s->kv_heads * s->d),
+           *dv = op_hidden_out(r, 0, "dv", s->n, s->kv_heads * s->d);
     wk_tensor seq_off = op_seq_off(r);
     attend(s, &a, o, lse, op_set);
     op_buf *const outputs[] = {dq, dk, dv};
@@ -232,8 +237,8 @@ static weft_status run_attn_bwd(op_run *r) {
                 for (int64_t j = begin; j < end; j++) {
                     dp[j - begin] = 0;
                     FOR (c, s->d) dp[j - begin] += op_at(d_o, i, at + c) * op_at(a.v, j, kv + c);
-                    mean += p[j - begin] * dp[j - begin];
                 }
+                FOR (c, s->d) mean += op_at(d_o, i, at + c) * op_at(o, i, at + c);
                 for (int64_t j = begin; j < end; j++) {
                     const double ds = a.scale * p[j - begin] * (dp[j - begin] - mean);
                     FOR (c, s->d) {
@@ -338,8 +343,14 @@ const op_case op_cases_layers[] = {
     {"layernorm_fwd", "all operands", run_layernorm_fwd, {.n = 33, .d = 64, .pad = 5, .residual = true, .full = true}},
     {"layernorm_fwd", "z in place of x", run_layernorm_fwd, {.n = 5, .d = 384, .residual = true, .full = true, .in_place = true}},
     {"layernorm_fwd", "width 1", run_layernorm_fwd, {.n = 3, .d = 1, .full = true}},
+    {"layernorm_fwd", "residual, z not kept", run_layernorm_fwd, {.n = 5, .d = 768, .residual = true}},
+    {"layernorm_fwd", "4096", run_layernorm_fwd, {.n = 3, .d = 4096, .residual = true, .full = true}},
+    {"layernorm_fwd", "widest in place", run_layernorm_fwd, {.n = 2, .d = WIDEST, .residual = true, .full = true, .in_place = true}},
     {"layernorm_bwd", "odd", run_layernorm_bwd, {.n = 9, .d = 37, .pad = 3}},
     {"layernorm_bwd", "in place", run_layernorm_bwd, {.n = 33, .d = 384, .in_place = true}},
+    {"layernorm_bwd", "1023", run_layernorm_bwd, {.n = 5, .d = 1023, .pad = 1}},
+    {"layernorm_bwd", "4096", run_layernorm_bwd, {.n = 3, .d = 4096}},
+    {"layernorm_bwd", "widest in place", run_layernorm_bwd, {.n = 2, .d = WIDEST, .in_place = true}},
     {"act_fwd", "gelu", run_act_fwd, {.n = 5, .d = 131, .pad = 3, .kind = WK_ACT_GELU}},
     {"act_fwd", "gelu in place", run_act_fwd, {.n = 64, .d = 64, .kind = WK_ACT_GELU, .in_place = true}},
     {"act_fwd", "gelu_tanh", run_act_fwd, {.n = 5, .d = 131, .kind = WK_ACT_GELU_TANH}},
@@ -365,6 +376,8 @@ const op_case op_cases_layers[] = {
     {"softmax_xent", "loss only", run_softmax_xent, {.n = 11, .d = 3}},
     {"softmax_xent", "with gradient", run_softmax_xent, {.n = 11, .d = 77, .pad = 3, .full = true}},
     {"softmax_xent", "in place", run_softmax_xent, {.n = 40, .d = 2, .full = true, .in_place = true}},
+    {"softmax_xent", "1000 classes", run_softmax_xent, {.n = 6, .d = 1000, .full = true}},
+    {"softmax_xent", "50001 classes in place", run_softmax_xent, {.n = 3, .d = 50001, .full = true, .in_place = true}},
     {"mse", "loss only", run_mse, {.n = 11, .d = 1}},
     {"mse", "with gradient", run_mse, {.n = 11, .d = 5, .pad = 3, .full = true}},
     {"mse", "in place", run_mse, {.n = 7, .d = 1, .full = true, .in_place = true}},

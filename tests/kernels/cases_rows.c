@@ -34,15 +34,18 @@ static weft_status run_axpy(op_run *r) {
     return wk_axpy(r->dev, &(wk_axpy_args){.y = y->t, .x = x->t, .alpha = r->s->p});
 }
 
-/* Five rows of n: in no order, one of them twice when they are read. */
+/* Seven rows, to or from n: in no order, one of them twice when they are read, two of them nowhere.
+ */
 static weft_status run_move_rows(op_run *r, bool gather) {
-    const int32_t n = r->s->n, idx[] = {n - 1, 0, 2, gather ? 0 : 3, 1};
-    op_buf *few = op_in(r, "few", 5, r->s->d), *many = op_in(r, "many", n, r->s->d);
-    op_buf *index = op_ints(r, "idx", idx, 5), *y = op_output(r, gather ? few : many);
-    FOR (i, 5)
+    const int32_t n = r->s->n, idx[] = {n - 1, 0, -1, 2, gather ? 0 : 3, 1, -7};
+    const int64_t moved = sizeof idx / sizeof *idx;
+    op_buf *few = op_hidden_in(r, 0, "few", moved, r->s->d),
+           *many = op_hidden_in(r, 1, "many", n, r->s->d);
+    op_buf *index = op_ints(r, "idx", idx, moved), *y = op_output(r, gather ? few : many);
+    FOR (i, moved)
         FOR (j, r->s->d) {
-            if (gather) op_want(y, i, j, op_at(many, idx[i], j));
-            if (!gather) op_want(y, idx[i], j, op_at(few, i, j));
+            if (gather) op_want(y, i, j, idx[i] < 0 ? 0 : op_at(many, idx[i], j));
+            if (!gather && idx[i] >= 0) op_want(y, idx[i], j, op_at(few, i, j));
         }
     WEFT_TRY(op_upload(r));
     if (gather) return wk_gather_rows(r->dev, &(wk_gather_rows_args){y->t, many->t, index->t});
@@ -59,7 +62,7 @@ static weft_status run_scatter_rows(op_run *r) {
 
 static weft_status run_mean_pool(op_run *r) {
     const op_segs *q = r->s->segs;
-    op_buf *x = op_in(r, "x", r->s->n, r->s->d), *y = op_out(r, "y", q->n, r->s->d);
+    op_buf *x = op_hidden_in(r, 0, "x", r->s->n, r->s->d), *y = op_out(r, "y", q->n, r->s->d);
     wk_tensor seq_off = op_seq_off(r);
     FOR (i, q->n)
         FOR (j, r->s->d) {
@@ -74,8 +77,10 @@ static weft_status run_mean_pool(op_run *r) {
 static weft_status run_embed_fwd(op_run *r) {
     const int32_t n = r->s->n, vocab = 11, tok[] = {0, 10, 3, 3, 7, 1, 2},
                   pos[] = {0, 1, 2, 0, 1, 4, 3}, type[] = {0, 0, 1, 1, 0, 1, 0};
-    op_buf *y = op_out(r, "y", n, r->s->d), *word = op_in(r, "word", vocab, r->s->d),
-           *place = op_in(r, "pos", 5, r->s->d), *kind = op_in(r, "type", 2, r->s->d);
+    op_buf *y = op_hidden_out(r, 0, "y", n, r->s->d),
+           *word = op_hidden_in(r, 1, "word", vocab, r->s->d),
+           *place = op_hidden_in(r, 1, "pos", 5, r->s->d),
+           *kind = op_hidden_in(r, 1, "type", 2, r->s->d);
     op_buf *t = op_ints(r, "tok", tok, n), *p = op_ints(r, "pos_id", pos, n),
            *k = op_ints(r, "type_id", type, n);
     FOR (i, n)
@@ -94,9 +99,9 @@ static weft_status run_embed_fwd(op_run *r) {
 
 static weft_status run_linear_fwd(op_run *r) {
     const op_shape *s = r->s;
-    op_buf *x = op_in(r, "x", s->n, s->d), *w = op_in(r, "w", s->o, s->d),
-           *bias = op_in(r, "bias", s->o, 0), *y = op_out(r, "y", s->n, s->o),
-           *res = s->in_place ? y : op_in(r, "residual", s->n, s->o);
+    op_buf *x = op_hidden_in(r, 0, "x", s->n, s->d), *w = op_hidden_in(r, 0, "w", s->o, s->d),
+           *bias = op_hidden_in(r, 0, "bias", s->o, 0), *y = op_hidden_out(r, 0, "y", s->n, s->o),
+           *res = s->in_place ? y : op_hidden_in(r, 0, "residual", s->n, s->o);
     FOR (i, s->n)
         FOR (o, s->o) {
             double sum = s->bias ? op_at(bias, o, 0) : 0;
@@ -115,8 +120,8 @@ static weft_status run_linear_fwd(op_run *r) {
 
 static weft_status run_linear_dx(op_run *r) {
     const op_shape *s = r->s;
-    op_buf *dy = op_in(r, "dy", s->n, s->o), *w = op_in(r, "w", s->o, s->d),
-           *dx = op_out(r, "dx", s->n, s->d);
+    op_buf *dy = op_hidden_in(r, 0, "dy", s->n, s->o), *w = op_hidden_in(r, 0, "w", s->o, s->d),
+           *dx = op_hidden_out(r, 0, "dx", s->n, s->d);
     FOR (i, s->n)
         FOR (j, s->d) {
             double sum = s->accumulate ? op_at(dx, i, j) : 0;
@@ -135,8 +140,8 @@ static weft_status run_linear_dx(op_run *r) {
 
 static weft_status run_seg_linear_fwd(op_run *r) {
     const op_shape *s = r->s;
-    op_buf *x = op_in(r, "x", s->n, s->d), *m = op_stacked(r, "m", s->k, s->o, s->d),
-           *bias = op_stacked(r, "bias", s->k, 1, s->o), *y = op_out(r, "y", s->n, s->o);
+    op_buf *x = op_hidden_in(r, 0, "x", s->n, s->d), *m = op_stacked(r, "m", s->k, s->o, s->d),
+           *bias = op_stacked(r, "bias", s->k, 1, s->o), *y = op_hidden_out(r, 1, "y", s->n, s->o);
     wk_segs segs = op_segs_of(r);
     FOR (g, s->segs->n)
         for (int64_t t = s->segs->off[g]; t < s->segs->off[g + 1]; t++)
@@ -160,8 +165,8 @@ static weft_status run_seg_linear_fwd(op_run *r) {
 
 static weft_status run_seg_linear_dx(op_run *r) {
     const op_shape *s = r->s;
-    op_buf *dy = op_in(r, "dy", s->n, s->o), *m = op_stacked(r, "m", s->k, s->o, s->d),
-           *dx = op_out(r, "dx", s->n, s->d);
+    op_buf *dy = op_hidden_in(r, 0, "dy", s->n, s->o), *m = op_stacked(r, "m", s->k, s->o, s->d),
+           *dx = op_hidden_out(r, 1, "dx", s->n, s->d);
     wk_segs segs = op_segs_of(r);
     FOR (g, s->segs->n)
         for (int64_t t = s->segs->off[g]; t < s->segs->off[g + 1]; t++)
@@ -181,7 +186,7 @@ static weft_status run_seg_linear_dx(op_run *r) {
 
 static weft_status run_seg_linear_dw(op_run *r) {
     const op_shape *s = r->s;
-    op_buf *dy = op_in(r, "dy", s->n, s->o), *x = op_in(r, "x", s->n, s->d),
+    op_buf *dy = op_hidden_in(r, 0, "dy", s->n, s->o), *x = op_hidden_in(r, 1, "x", s->n, s->d),
            *dm = op_output(r, op_stacked(r, "dm", s->k, s->o, s->d)),
            *dbias = op_output(r, op_stacked(r, "dbias", s->k, 1, s->o));
     wk_segs segs = op_segs_of(r);
@@ -209,8 +214,9 @@ static weft_status run_seg_linear_dw(op_run *r) {
 static weft_status run_dropout(op_run *r) {
     const op_shape *s = r->s;
     const uint64_t key = wk_rng_key(3, WK_RNG_DROPOUT, 5);
-    op_buf *x = op_in(r, "x", s->n, s->d), *rng = op_typed(r, "rng", WK_I32, s->segs->n, 3);
-    op_buf *y = s->in_place ? op_output(r, x) : op_out(r, "y", s->n, s->d);
+    op_buf *x = op_hidden_in(r, 0, "x", s->n, s->d),
+           *rng = op_typed(r, "rng", WK_I32, s->segs->n, 3);
+    op_buf *y = s->in_place ? op_output(r, x) : op_hidden_out(r, 0, "y", s->n, s->d);
     wk_segs segs = op_segs_of(r);
     FOR (g, s->segs->n)
         FOR (c, 3) op_set(rng, g, c, (double)(10 * g + c));
@@ -261,8 +267,11 @@ const op_case op_cases_rows[] = {
     {"axpy", "strided", run_axpy, {.n = 9, .d = 37, .pad = 3, .p = -1.7f}},
     {"axpy", "contiguous", run_axpy, {.n = 30, .d = 64, .p = 0.3f}},
     {"gather_rows", "strided", run_gather_rows, {.n = 12, .d = 21, .pad = 3}},
+    {"gather_rows", "aligned", run_gather_rows, {.n = 12, .d = 64}},
     {"scatter_rows", "strided", run_scatter_rows, {.n = 12, .d = 21, .pad = 3}},
+    {"scatter_rows", "aligned", run_scatter_rows, {.n = 12, .d = 72, .pad = 8}},
     {"mean_pool", "ragged", run_mean_pool, {.n = 44, .d = 17, .pad = 2, .segs = &ragged}},
+    {"mean_pool", "aligned", run_mean_pool, {.n = 44, .d = 264, .segs = &ragged}},
     {"embed_fwd", "word and position", run_embed_fwd, {.n = 7, .d = 24}},
     {"embed_fwd", "with type", run_embed_fwd, {.n = 7, .d = 19, .pad = 4, .full = true}},
 
@@ -295,6 +304,7 @@ const op_case op_cases_rows[] = {
     {"dropout", "ragged", run_dropout, {.n = 44, .d = 13, .pad = 3, .segs = &ragged, .p = 0.25f}},
     {"dropout", "in place", run_dropout, {.n = 44, .d = 32, .segs = &ragged, .p = 0.5f, .in_place = true}},
     {"dropout", "add", run_dropout, {.n = 44, .d = 7, .segs = &ragged, .p = 0.1f, .accumulate = true}},
+    {"dropout", "add, aligned", run_dropout, {.n = 44, .d = 264, .pad = 8, .segs = &ragged, .p = 0.1f, .accumulate = true}},
     {"dropout", "p 0", run_dropout, {.n = 44, .d = 8, .segs = &whole, .p = 0.0f}},
     {0},
 };

@@ -40,6 +40,8 @@ typedef struct op_shape {
 typedef struct op_run {
     wk_dev *dev;
     const op_shape *s;
+    unsigned halves; /* bit g: hidden operands of group g are bfloat16 */
+    int groups;      /* one above the highest group that was declared */
     wk_arena arena;
     int count;
     op_buf buf[OP_RUN_BUFS];
@@ -58,6 +60,11 @@ typedef struct op_case {
  * the order of declaration only; outputs begin as such too. cols 0: a vector. */
 op_buf *op_in(op_run *r, const char *name, int64_t rows, int64_t cols);
 op_buf *op_out(op_run *r, const char *name, int64_t rows, int64_t cols);
+/* The same for hidden operands, which ops.h marks (h) or (H). Those of one group share a dtype,
+ * which the run chooses; groups count from 0. As bfloat16 their numbers are rounded before the
+ * formula sees them. */
+op_buf *op_hidden_in(op_run *r, int group, const char *name, int64_t rows, int64_t cols);
+op_buf *op_hidden_out(op_run *r, int group, const char *name, int64_t rows, int64_t cols);
 /* (k, o, d) inside every row of a stacked (k, P) buffer. */
 op_buf *op_stacked(op_run *r, const char *name, int64_t k, int64_t o, int64_t d);
 op_buf *op_typed(op_run *r, const char *name, wk_dtype dtype, int64_t rows, int64_t cols);
@@ -69,6 +76,8 @@ op_buf *op_output(op_run *r, op_buf *b);
 double op_at(const op_buf *b, int64_t i, int64_t j);
 void op_set(op_buf *b, int64_t i, int64_t j, double value);
 void op_want(op_buf *b, int64_t i, int64_t j, double value);
+/* The value as the operand stores it, for formulas that go on from what was stored. */
+double op_rounded(const op_buf *b, double value);
 wk_segs op_segs_of(op_run *r);
 wk_tensor op_seq_off(op_run *r);
 /* Packs a frozen weight as the device likes it. Call it after op_upload. */
@@ -77,11 +86,20 @@ weft_status op_upload(op_run *r);
 
 /* ---- for tests ---- */
 
-/* Runs the case and brings everything back. Close it in any case. */
+/* Runs the case in float32 and brings everything back. Close it in any case. */
 weft_status op_run_case(op_run *r, wk_dev *dev, const op_case *c);
+/* The same with bfloat16 for the groups whose bit is set in `halves`. All ways to run a case:
+ * for (unsigned h = 0; h < op_variants(c); h++) */
+weft_status op_run_case_as(op_run *r, wk_dev *dev, const op_case *c, unsigned halves);
+unsigned op_variants(const op_case *c);
+/* The op multiplies matrices: with a bfloat16 operand it may round all factors to bfloat16
+ * (ops.h). */
+bool op_multiplies(const op_case *c);
 /* Inputs, padding and guards are untouched, outputs within max|got-want| <= tol * max|want| per
- * tensor; the message (in the device's context) names operand, place and both values. *worst may be
- * NULL. */
+ * tensor; an element stored as bfloat16 may be off by half a unit in its last place besides, which
+ * is the rounding on store. So with a tiny tol a backend has to store the nearest bfloat16 of the
+ * formula's value. The message (in the device's context) names operand, place and both values.
+ * *worst, if not NULL, becomes the least tol that would have passed. */
 weft_status op_check(op_run *r, double tol, double *worst);
 /* Both runs left the same bytes everywhere. */
 weft_status op_same_bits(op_run *a, const op_run *b);

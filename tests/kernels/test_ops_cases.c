@@ -1,6 +1,7 @@
 /* labels: op */
-/* Every case on the reference device against its formula; the same bits for any number of threads;
- * the dry device runs the same calls. */
+/* Every case, in every mix of float32 and bfloat16 that its hidden operands can have, on the host
+ * devices against its formula; the same bits for any number of threads; the dry device runs the
+ * same calls. */
 #include "kernels/dev.h"
 #include "tests/check.h"
 #include "tests/kernels/op_run.h"
@@ -12,12 +13,13 @@ typedef struct subject {
     double tolerance; /* per tensor: max|got - want| / max|want| */
 } subject;
 
-/* ref: one rounding to float on store, and formulas that sum in another order. */
+/* ref: one rounding on store, and formulas that sum in another order. op_check allows a bfloat16
+ * its own rounding, so ref has to store the nearest one. */
 static const subject ref = {"ref", 1.5e-7};
 /* cpu: sums of at most a few hundred floats, and polynomials for exp, erf and tanh. */
 static const subject cpu = {"cpu", 2e-6};
 
-/* attn_bwd is given o and lse rounded to float; the formula keeps them in double. */
+/* attn_bwd is given lse rounded to float; the formula keeps it in double. */
 static double tolerance_of(const subject *s, const op_case *c) {
     return strcmp(c->op, "attn_bwd") == 0 ? s->tolerance + 1e-6 : s->tolerance;
 }
@@ -32,9 +34,26 @@ static wk_dev *open_device(const char *backend, int threads) {
     return dev;
 }
 
-static void report(const op_case *c, weft_status st) {
+/* A case, and which of its hidden operands are bfloat16. */
+typedef struct variant {
+    const op_case *c;
+    unsigned halves;
+} variant;
+
+/* The i-th variant of all cases, c NULL behind the last. */
+static variant variant_at(int i) {
+    for (int n = 0; op_case_at(n); n++) {
+        const int count = (int)op_variants(op_case_at(n));
+        if (i < count) return (variant){op_case_at(n), (unsigned)i};
+        i -= count;
+    }
+    return (variant){NULL, 0};
+}
+
+static void report(variant v, weft_status st) {
     if (st != WEFT_OK) {
-        print_error("%s (%s): %s\n", c->op, c->name, ctx.err.text);
+        print_error("%s (%s, bfloat16 groups 0x%x): %s\n", v.c->op, v.c->name, v.halves,
+                    ctx.err.text);
         fail();
     }
 }
@@ -42,10 +61,11 @@ static void report(const op_case *c, weft_status st) {
 static void results_follow_the_formulas(void **state) {
     const subject *s = *state;
     wk_dev *dev = open_device(s->backend, 2);
-    for (int i = 0; op_case_at(i); i++) {
+    for (int i = 0; variant_at(i).c; i++) {
+        const variant v = variant_at(i);
         op_run run;
-        report(op_case_at(i), op_run_case(&run, dev, op_case_at(i)));
-        report(op_case_at(i), op_check(&run, tolerance_of(s, op_case_at(i)), NULL));
+        report(v, op_run_case_as(&run, dev, v.c, v.halves));
+        report(v, op_check(&run, tolerance_of(s, v.c), NULL));
         op_close(&run);
     }
     assert_int_equal(dev->held, 0);
@@ -55,27 +75,49 @@ static void results_follow_the_formulas(void **state) {
 static void threads_change_no_bit(void **state) {
     const char *name = ((const subject *)*state)->backend;
     wk_dev *one = open_device(name, 1), *two = open_device(name, 2), *many = open_device(name, 3);
-    for (int i = 0; op_case_at(i); i++) {
+    for (int i = 0; variant_at(i).c; i++) {
+        const variant v = variant_at(i);
         op_run a, b, c;
-        report(op_case_at(i), op_run_case(&a, one, op_case_at(i)));
-        report(op_case_at(i), op_run_case(&b, two, op_case_at(i)));
-        report(op_case_at(i), op_run_case(&c, many, op_case_at(i)));
-        report(op_case_at(i), op_same_bits(&a, &b));
-        report(op_case_at(i), op_same_bits(&a, &c));
+        report(v, op_run_case_as(&a, one, v.c, v.halves));
+        report(v, op_run_case_as(&b, two, v.c, v.halves));
+        report(v, op_run_case_as(&c, many, v.c, v.halves));
+        report(v, op_same_bits(&a, &b));
+        report(v, op_same_bits(&a, &c));
         op_close(&a), op_close(&b), op_close(&c);
     }
     wk_dev_close(one), wk_dev_close(two), wk_dev_close(many);
 }
 
+/* The cpu device computes in float32 only; a call that has a bfloat16 operand is ref's. */
+static void cpu_answers_bf16_as_ref(void **state) {
+    (void)state;
+    wk_dev *cpu_dev = open_device("cpu", 2), *ref_dev = open_device("ref", 2);
+    int compared = 0;
+    for (int i = 0; variant_at(i).c; i++) {
+        const variant v = variant_at(i);
+        op_run a, b;
+        report(v, op_run_case_as(&a, cpu_dev, v.c, v.halves));
+        report(v, op_run_case_as(&b, ref_dev, v.c, v.halves));
+        if (v.halves & ((1u << a.groups) - 1u)) {
+            report(v, op_same_bits(&a, &b));
+            compared++;
+        }
+        op_close(&a), op_close(&b);
+    }
+    assert_true(compared > 100);
+    wk_dev_close(cpu_dev), wk_dev_close(ref_dev);
+}
+
 static void dry_accepts_and_counts_every_case(void **state) {
     (void)state;
     wk_dev *dev = open_device("dry", 1);
-    for (int i = 0; op_case_at(i); i++) {
-        const op_case *c = op_case_at(i);
+    for (int i = 0; variant_at(i).c; i++) {
+        const variant v = variant_at(i);
+        const op_case *c = v.c;
         op_run run;
         uint64_t calls = dev->count.ops;
         double bytes = dev->count.bytes;
-        report(c, op_run_case(&run, dev, c));
+        report(v, op_run_case_as(&run, dev, c, v.halves));
         bool packs = strncmp(c->op, "linear_", 7) == 0;
         assert_int_equal(dev->count.ops - calls, packs ? 2 : 1);
         if (dev->count.bytes <= bytes) {
@@ -83,6 +125,48 @@ static void dry_accepts_and_counts_every_case(void **state) {
             fail();
         }
         op_close(&run);
+    }
+    wk_dev_close(dev);
+}
+
+/* Bytes follow the dtypes: what a case moves in float32 is twice what it moves in bfloat16 where
+ * every operand is hidden. */
+static void dry_counts_bf16_as_half(void **state) {
+    (void)state;
+    wk_dev *dev = open_device("dry", 1);
+    int compared = 0;
+    for (int i = 0; op_case_at(i); i++) {
+        const op_case *c = op_case_at(i);
+        double bytes[2];
+        if (strncmp(c->op, "act_", 4) && strncmp(c->op, "linear_", 7)) continue;
+        for (unsigned half = 0; half < 2; half++) {
+            op_run run;
+            dev->count.bytes = 0;
+            report((variant){c, half}, op_run_case_as(&run, dev, c, half));
+            bytes[half] = dev->count.bytes;
+            op_close(&run);
+        }
+        assert_true(bytes[0] == 2 * bytes[1]);
+        compared++;
+    }
+    assert_true(compared > 0);
+    wk_dev_close(dev);
+}
+
+/* op_run knows how many groups of hidden operands an op has; some case declares all of them. */
+static void every_hidden_operand_is_varied(void **state) {
+    (void)state;
+    wk_dev *dev = open_device("dry", 1);
+    for (int i = 0; op_case_at(i); i++) {
+        unsigned declared = 1;
+        for (int j = 0; op_case_at(j); j++) {
+            if (strcmp(op_case_at(j)->op, op_case_at(i)->op) != 0) continue;
+            op_run run;
+            check_ok(op_run_case(&run, dev, op_case_at(j)), &ctx.err);
+            if (declared < 1u << run.groups) declared = 1u << run.groups;
+            op_close(&run);
+        }
+        assert_int_equal(declared, op_variants(op_case_at(i)));
     }
     wk_dev_close(dev);
 }
@@ -122,17 +206,43 @@ static void op_check_can_fail(void **state) {
     wk_dev_close(dev);
 }
 
+/* Nor does a bfloat16 that is not the nearest pass. */
+static void op_check_sees_a_bf16_off_by_one(void **state) {
+    (void)state;
+    wk_dev *dev = open_device("ref", 1);
+    const op_case *act = NULL;
+    for (int i = 0; op_case_at(i) && !act; i++)
+        if (strcmp(op_case_at(i)->op, "act_fwd") == 0) act = op_case_at(i);
+    assert_non_null(act);
+    op_run run;
+    check_ok(op_run_case_as(&run, dev, act, 1), &ctx.err);
+    check_ok(op_check(&run, ref.tolerance, NULL), &ctx.err);
+    op_buf *y = &run.buf[1];
+    assert_true(y->want && y->t.dtype == WK_BF16);
+    int64_t largest = 0;
+    for (int64_t j = 1; j < act->s.d; j++)
+        if (y->want[j] > y->want[largest]) largest = j;
+    y->after[2 * largest] ^= 1;
+    assert_int_equal(op_check(&run, ref.tolerance, NULL), WEFT_E_DEVICE);
+    op_close(&run);
+    wk_dev_close(dev);
+}
+
 #define STATE(subject) (void *)(uintptr_t) & (subject) /* cmocka's state is not const */
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_op_has_a_case),
+        cmocka_unit_test(every_hidden_operand_is_varied),
         cmocka_unit_test(op_check_can_fail),
+        cmocka_unit_test(op_check_sees_a_bf16_off_by_one),
         {"ref follows the formulas", results_follow_the_formulas, NULL, NULL, STATE(ref)},
         {"cpu follows the formulas", results_follow_the_formulas, NULL, NULL, STATE(cpu)},
         {"ref: threads change no bit", threads_change_no_bit, NULL, NULL, STATE(ref)},
         {"cpu: threads change no bit", threads_change_no_bit, NULL, NULL, STATE(cpu)},
+        cmocka_unit_test(cpu_answers_bf16_as_ref),
         cmocka_unit_test(dry_accepts_and_counts_every_case),
+        cmocka_unit_test(dry_counts_bf16_as_half),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,6 +28,20 @@ struct alignas(16) uint4 {
 struct alignas(2) bf16 {
     uint16_t u;
 };
+struct alignas(2) f16 {
+    uint16_t u;
+};
+static inline float __half2float(f16 h) {
+    const uint32_t sign = (uint32_t)(h.u & 0x8000u) << 16, exp = (h.u >> 10) & 31u;
+    const float man = (float)(h.u & 0x3ffu) / 1024.0f;
+    float f = exp == 31 ? (man > 0 ? NAN : INFINITY)
+                        : ldexpf(exp ? 1.0f + man : man, (int)(exp ? exp : 1) - 15);
+    uint32_t w;
+    memcpy(&w, &f, 4);
+    w |= sign;
+    memcpy(&f, &w, 4);
+    return f;
+}
 static inline float __bfloat162float(bf16 b) {
     uint32_t w = (uint32_t)b.u << 16;
     float f;
@@ -154,6 +168,7 @@ static inline void __syncwarp(unsigned m = 0xffffffffu) {
 }
 static inline void __threadfence() {}
 static inline void __threadfence_block() {}
+static inline void __threadfence_system() {}
 template <class T> static inline T __shfl_sync(unsigned m, T v, int src, int width = 32) {
     unsigned l = simt::cur->lane, base = l & ~(unsigned)(width - 1);
     return simt::shfl(m, v, base + ((unsigned)src & (unsigned)(width - 1)), true);
@@ -196,6 +211,16 @@ static inline float __fdividef(float a, float b) {
 }
 static inline float rsqrtf(float x) {
     return 1.0f / sqrtf(x);
+}
+static inline double __dadd_rn(double a, double b) { /* rounded, never contracted */
+    return a + b;
+}
+static inline double __dmul_rn(double a, double b) {
+    return a * b;
+}
+static inline void sincospif(float x, float *sine, float *cosine) {
+    *sine = (float)sin(M_PI * (double)x);
+    *cosine = (float)cos(M_PI * (double)x);
 }
 static inline unsigned __float_as_uint(float f) {
     unsigned u;
@@ -275,6 +300,10 @@ static inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void *row) {
     for (unsigned i = 0; i < 4; i++)
         r[i] = ((const uint16_t *)e[i * 8 + row0].p)[col] |
                (uint32_t)((const uint16_t *)e[i * 8 + row0 + 1].p)[col] << 16;
+}
+static inline float exp2_approx(float x) {
+    const float y = exp2f(x);
+    return y < 1.17549435e-38f ? 0.0f : y; /* ftz; NaN passes */
 }
 static inline void cp_async16(void *dst, const void *src) {
     simt::async_copy16(dst, src);

@@ -1,0 +1,288 @@
+/* Federated rounds of synthetic jobs: tokens and client steps a second, the time of a step by
+ * phase, and how much of what the device can do that is.
+ *
+ *   bench_round [--device auto|cpu|cuda[:N]] [--dtype auto|f32|bf16] [--placement] [--model NAME]
+ *               [--only ID[,ID…]] [--steps N] [--pack TOKENS] [--threads N] [--quick] [--json FILE]
+ *
+ * README.md says what each figure means. Experiments:
+ *   e1   clients with batches of 8x128, 32x128 and 16 ragged rows, 1 to 256 of them at once
+ *   e8   one client with a batch that fills a pack
+ * --quick keeps a few of them. Losses are printed, so that a rival's can be compared. */
+#include "bench/synthetic.h"
+#include "engine/weft.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_STEPS 10000
+
+#ifdef WEFT_BENCH_CUDA
+#    include "kernels/dev.h"
+extern const wk_backend wk_backend_cuda;
+#endif
+
+typedef struct options {
+    const char *device, *dtype, *model, *only, *json, *pack, *threads;
+    int steps;
+    bool placement, quick;
+} options;
+
+typedef struct job {
+    const char *id;
+    int clients, batch, length;
+    bool ragged, quick; /* quick: stays with --quick */
+} job;
+
+static const job jobs[] = {
+    {"e1-8x128", 1, 8, 128, false, false},     {"e1-8x128", 8, 8, 128, false, true},
+    {"e1-8x128", 64, 8, 128, false, true},     {"e1-8x128", 256, 8, 128, false, false},
+    {"e1-32x128", 1, 32, 128, false, false},   {"e1-32x128", 8, 32, 128, false, false},
+    {"e1-32x128", 64, 32, 128, false, false},  {"e1-16xragged", 1, 16, 128, true, false},
+    {"e1-16xragged", 64, 16, 128, true, true}, {"e1-16xragged", 256, 16, 128, true, false},
+    {"e8-pack", 1, 132, 128, false, true},
+};
+
+typedef struct run {
+    const options *o;
+    const job *job;
+    weft_engine *engine;
+    weft_plan plan;
+    weft_bench bench;
+    int64_t device_bytes;
+    const char *hidden;
+    char backend_text[32], note_text[200];
+} run;
+
+static void die(const char *what, const weft_error *err) {
+    (void)fprintf(stderr, "bench_round: %s%s%s\n", what, err ? ": " : "", err ? err->text : "");
+    exit(1);
+}
+
+static weft_config *make_config(const options *o, const job *j) {
+    char clients[16], batch[16], steps[16];
+    (void)snprintf(clients, sizeof clients, "%d", j->clients);
+    (void)snprintf(batch, sizeof batch, "%d", j->batch);
+    (void)snprintf(steps, sizeof steps, "%d", o->steps);
+    const char *const pairs[][2] = {
+        {"run.device", o->device},
+        {"run.dtype", o->dtype},
+        {"run.threads", o->threads},
+        {"run.deterministic", o->placement ? "placement" : "repeat"},
+        {"lora.r", "8"},
+        {"partition.kind", "natural"},
+        {"data.client_column", "client"},
+        {"fl.num_clients", clients},
+        {"fl.clients_per_round", clients},
+        {"engine.slots", clients},
+        {"engine.pack_tokens", o->pack},
+        {"client.batch_size", batch},
+        {"client.local_steps", steps},
+        {"client.learning_rate", "1e-3"},
+    };
+    weft_config *c = NULL;
+    weft_error err = {0};
+    if (weft_config_new(&c, &err) != WEFT_OK) die("configuration", &err);
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        if (weft_config_set(c, pairs[i][0], pairs[i][1], NULL, &err) != WEFT_OK)
+            die("configuration", &err);
+    if (weft_config_finish(c, &err) != WEFT_OK) die("configuration", &err);
+    return c;
+}
+
+static void run_job(run *r, synthetic_model *model) {
+    const synthetic_rows shape = {r->job->clients, r->job->batch, r->job->length, r->job->ragged};
+    weft_rows rows;
+    weft_error err = {0};
+    weft_partition *part = NULL;
+    if (!synthetic_rows_make(&rows, &shape, model->shape->vocab)) die("no memory for rows", NULL);
+    weft_config *config = make_config(r->o, r->job);
+    if (weft_partition_build(&part, config, &rows, &err) != WEFT_OK) die("partition", &err);
+    weft_engine_options o = WEFT_ENGINE_OPTIONS_INIT;
+    o.config = config, o.model = synthetic_source(model), o.train = &rows, o.partition = part;
+#ifdef WEFT_BENCH_CUDA
+    o.backend = &wk_backend_cuda;
+#endif
+    if (weft_plan_build(&r->plan, &o, &err) != WEFT_OK) die("plan", &err);
+    if (weft_engine_open(&r->engine, &o, &err) != WEFT_OK) die("open", &err);
+    weft_engine_info info;
+    weft_engine_info_get(r->engine, &info);
+    (void)snprintf(r->backend_text, sizeof r->backend_text, "%s", info.backend);
+    (void)snprintf(r->note_text, sizeof r->note_text, "%s", info.backend_note);
+    r->hidden = info.hidden_dtype;
+    r->device_bytes = info.device_bytes;
+    if (weft_engine_bench(r->engine, &r->bench, &err) != WEFT_OK) die("bench", &err);
+    weft_engine_close(r->engine);
+    weft_partition_free(part);
+    weft_config_free(config);
+    synthetic_rows_free(&rows);
+}
+
+/* Seconds that the floor of the phase takes: FLOPs or bytes at the ceiling, whichever is more. */
+static double floor_of(const run *r, const weft_phase_cost *cost) {
+    const double by_flops = cost->flops / r->bench.ceilings.flops;
+    const double by_bytes = cost->bytes / r->bench.ceilings.bytes;
+    return by_flops > by_bytes ? by_flops : by_bytes;
+}
+
+static const weft_phase_cost *counted(const run *r, const char *name) {
+    for (int i = 0; i < r->plan.profile.n; i++)
+        if (strcmp(r->plan.profile.phase[i].name, name) == 0) return &r->plan.profile.phase[i];
+    return NULL;
+}
+
+static double achieved(const run *r) {
+    return r->plan.profile.total.flops / r->bench.seconds;
+}
+
+static void print_phases(const run *r) {
+    printf("    %-38s %9s %6s %9s %8s %9s %6s %8s\n", "phase (issued piece by piece)", "ms/step",
+           "share", "TFLOP/s", "GB/s", "floor ms", "share", "launches");
+    for (int i = 0; i < r->bench.phases.n; i++) {
+        const weft_phase_cost *p = &r->bench.phases.phase[i], *c = counted(r, p->name);
+        const weft_phase_cost none = {0};
+        if (!c) c = &none;
+        const double floor = floor_of(r, c);
+        printf("    %-38s %9.3f %5.1f%% %9.2f %8.1f %9.3f %6.2f %8.0f\n", p->name,
+               1e3 * p->seconds / r->bench.steps, 100 * p->seconds / r->bench.phases.total.seconds,
+               1e-12 * c->flops / p->seconds, 1e-9 * c->bytes / p->seconds,
+               1e3 * floor / r->bench.steps, floor / p->seconds,
+               (double)p->launches / r->bench.steps);
+    }
+}
+
+static void print_line(const run *r) {
+    printf("%-13s %7d %9.0f %9.3f %9.3f %10.1f %10.1f %9.2f %7.1f%% %7.1f%% %8.0f %8.2f %8.4f\n",
+           r->job->id, r->job->clients, r->bench.tokens / r->bench.steps,
+           1e3 * r->bench.step_median, 1e3 * r->bench.step_p95,
+           1e-3 * r->bench.tokens / r->bench.seconds, r->bench.client_steps / r->bench.seconds,
+           1e-12 * achieved(r), 100 * achieved(r) / r->bench.ceilings.flops,
+           100 * r->bench.waiting_share, r->bench.launches_per_step,
+           (double)r->device_bytes / (1 << 30), r->bench.loss);
+    (void)fflush(stdout);
+}
+
+static void print_head(void) {
+    printf("%-13s %7s %9s %9s %9s %10s %10s %9s %8s %8s %8s %8s %8s\n", "experiment", "clients",
+           "tok/step", "median ms", "p95 ms", "ktok/s", "client/s", "TFLOP/s", "of peak", "waiting",
+           "launches", "GiB", "loss");
+}
+
+static void write_json(FILE *f, const run *r, bool first) {
+    (void)fprintf(f,
+                  "%s  {\"experiment\": \"%s\", \"model\": \"%s\", \"backend\": \"%s\", \"note\": "
+                  "\"%s\", \"dtype\": \"%s\", \"placement\": %s, \"clients\": %d, \"batch\": %d, "
+                  "\"length\": %d, \"ragged\": %s, \"steps\": %.0f, \"tokens_per_step\": %.1f, "
+                  "\"step_ms_median\": %.4f, \"step_ms_p95\": %.4f, \"tokens_per_s\": %.1f, "
+                  "\"client_steps_per_s\": %.2f, \"flops_per_s\": %.6g, \"ceiling_flops_per_s\": "
+                  "%.6g, \"ceiling_bytes_per_s\": %.6g, \"waiting_share\": %.4f, "
+                  "\"launches_per_step\": %.1f, \"device_bytes\": %lld, \"loss\": %.6f,\n"
+                  "   \"phases\": [",
+                  first ? "" : ",\n", r->job->id, r->o->model, r->backend_text, r->note_text,
+                  r->hidden, r->o->placement ? "true" : "false", r->job->clients, r->job->batch,
+                  r->job->length, r->job->ragged ? "true" : "false", r->bench.steps,
+                  r->bench.tokens / r->bench.steps, 1e3 * r->bench.step_median,
+                  1e3 * r->bench.step_p95, r->bench.tokens / r->bench.seconds,
+                  r->bench.client_steps / r->bench.seconds, achieved(r), r->bench.ceilings.flops,
+                  r->bench.ceilings.bytes, r->bench.waiting_share, r->bench.launches_per_step,
+                  (long long)r->device_bytes, r->bench.loss);
+    for (int i = 0; i < r->bench.phases.n; i++) {
+        const weft_phase_cost *p = &r->bench.phases.phase[i], *c = counted(r, p->name);
+        (void)fprintf(f,
+                      "%s{\"name\": \"%s\", \"ms_per_step\": %.5f, \"gflop_per_step\": %.4f, "
+                      "\"mb_per_step\": %.3f, \"launches_per_step\": %.1f}",
+                      i ? ", " : "", p->name, 1e3 * p->seconds / r->bench.steps,
+                      c ? 1e-9 * c->flops / r->bench.steps : 0,
+                      c ? 1e-6 * c->bytes / r->bench.steps : 0,
+                      (double)p->launches / r->bench.steps);
+    }
+    (void)fprintf(f, "]}");
+}
+
+/* `only` is a comma separated list of beginnings of ids. */
+static bool wanted(const options *o, const job *j) {
+    if (o->quick && !j->quick) return false;
+    if (!o->only) return true;
+    for (const char *p = o->only; *p;) {
+        const size_t n = strcspn(p, ",");
+        if (n && strncmp(j->id, p, n) == 0) return true;
+        p += n + (p[n] == ',');
+    }
+    return false;
+}
+
+static options read_options(int argc, char **argv) {
+    options o = {.device = "auto",
+                 .dtype = "auto",
+                 .model = "roberta-base",
+                 .pack = "16896",
+                 .threads = "0",
+                 .steps = 12};
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : "";
+        if (strcmp(argv[i], "--quick") == 0)
+            o.quick = true;
+        else if (strcmp(argv[i], "--placement") == 0)
+            o.placement = true;
+        else if (++i == argc)
+            die("an argument lacks its value; see the head of bench_round.c", NULL);
+        else if (strcmp(argv[i - 1], "--device") == 0)
+            o.device = value;
+        else if (strcmp(argv[i - 1], "--dtype") == 0)
+            o.dtype = value;
+        else if (strcmp(argv[i - 1], "--model") == 0)
+            o.model = value;
+        else if (strcmp(argv[i - 1], "--only") == 0)
+            o.only = value;
+        else if (strcmp(argv[i - 1], "--pack") == 0)
+            o.pack = value;
+        else if (strcmp(argv[i - 1], "--threads") == 0)
+            o.threads = value;
+        else if (strcmp(argv[i - 1], "--json") == 0)
+            o.json = value;
+        else if (strcmp(argv[i - 1], "--steps") == 0)
+            o.steps = (int)strtol(value, NULL, 10);
+        else
+            die("an unknown argument; see the head of bench_round.c", NULL);
+    }
+    if (o.steps < 1 || o.steps > MAX_STEPS) die("--steps is out of range", NULL);
+    return o;
+}
+
+int main(int argc, char **argv) {
+    const options o = read_options(argc, argv);
+    const synthetic_shape *shape = synthetic_find(o.model);
+    synthetic_model model;
+    if (!shape) {
+        (void)fprintf(stderr, "bench_round: unknown model %s; known: %s\n", o.model,
+                      synthetic_known());
+        return 2;
+    }
+    if (!synthetic_open(&model, shape)) die("no memory for weights", NULL);
+    FILE *json = o.json ? fopen(o.json, "w") : NULL;
+    if (o.json && !json) die("the JSON file cannot be written", NULL);
+    if (json) (void)fprintf(json, "[\n");
+    bool first = true;
+    for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++) {
+        if (!wanted(&o, &jobs[i])) continue;
+        static run r;
+        r = (run){.o = &o, .job = &jobs[i]};
+        run_job(&r, &model);
+        if (first) {
+            printf("%s on %s (%s), hidden states %s; ceilings %.1f TFLOP/s, %.1f GB/s\n", o.model,
+                   r.backend_text, r.note_text, r.hidden, 1e-12 * r.bench.ceilings.flops,
+                   1e-9 * r.bench.ceilings.bytes);
+        }
+        print_head();
+        print_line(&r);
+        print_phases(&r);
+        if (json) write_json(json, &r, first);
+        first = false;
+    }
+    if (json) {
+        (void)fprintf(json, "\n]\n");
+        if (fclose(json) != 0) die("the JSON file could not be written whole", NULL);
+    }
+    synthetic_close(&model);
+    return first ? 2 : 0;
+}

@@ -1,0 +1,212 @@
+/* Measuring: a round with its time by phase, what the device can do at best, and the FLOPs and
+ * bytes of the same round counted on the dry device. For `weft bench` and bench/. */
+#include "engine/engine.h"
+#include "kernels/dev.h"
+#include "kernels/profile.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static void take_profile(weft_profile *out, const wk_profile *p) {
+    memset(out, 0, sizeof *out);
+    out->n = p->n;
+    for (int i = 0; i < p->n; i++) {
+        const wk_phase *from = &p->phase[i];
+        out->phase[i] = (weft_phase_cost){.name = from->name,
+                                          .seconds = from->seconds,
+                                          .flops = from->flops,
+                                          .bytes = from->bytes,
+                                          .ops = from->ops,
+                                          .launches = from->launches};
+        out->total.seconds += from->seconds;
+        out->total.flops += from->flops;
+        out->total.bytes += from->bytes;
+        out->total.ops += from->ops;
+        out->total.launches += from->launches;
+    }
+    out->total.name = "total";
+}
+
+weft_status we_profile_round(weft_engine *e, bool replays, weft_profile *out,
+                             weft_round_report *report) {
+    void *memory = NULL;
+    WEFT_TRY(wk_host_alloc(&e->ctx, &memory, 1, sizeof(wk_profile), "profile"));
+    wk_profile *p = memory;
+    weft_status st = wk_profile_begin(e->dev, p, replays);
+    if (st == WEFT_OK) {
+        st = weft_engine_round(e, report, NULL);
+        const weft_status end = wk_profile_end(e->dev);
+        if (st == WEFT_OK) st = end;
+    }
+    if (st == WEFT_OK) take_profile(out, p);
+    wk_host_free(&e->ctx, p);
+    return st;
+}
+
+weft_status weft_engine_profile(weft_engine *e, bool replays, weft_profile *out,
+                                weft_round_report *report, weft_error *err) {
+    weft_status st = we_profile_round(e, replays, out, report);
+    if (st != WEFT_OK && err) *err = e->ctx.err;
+    return st;
+}
+
+/* ---- ceilings ---- */
+
+#define REPEATS 10
+
+typedef struct trial {
+    wk_dev *dev;
+    wk_linear_fwd_args product;
+    wk_copy_args copy;
+} trial;
+
+static weft_status run_product(trial *t) {
+    return wk_linear_fwd(t->dev, &t->product);
+}
+static weft_status run_copy(trial *t) {
+    return wk_copy(t->dev, &t->copy);
+}
+
+/* The best of REPEATS, after one for warming up. */
+static weft_status best_of(trial *t, weft_status (*run)(trial *t), double *seconds) {
+    wk_profile p;
+    *seconds = 0;
+    for (int i = 0; i <= REPEATS; i++) {
+        WEFT_TRY(wk_profile_begin(t->dev, &p, false));
+        weft_status st = run(t);
+        const weft_status end = wk_profile_end(t->dev);
+        if (st == WEFT_OK) st = end;
+        WEFT_TRY(st);
+        if (i > 0 && (*seconds <= 0 || p.phase[0].seconds < *seconds))
+            *seconds = p.phase[0].seconds;
+    }
+    return WEFT_OK;
+}
+
+/* Random numbers: a product of zeros can run faster than real data will. */
+static weft_status fill_random(weft_engine *e, wk_tensor t, uint32_t site) {
+    const int64_t n = wk_numel(t), chunk = 1 << 16;
+    void *memory = NULL;
+    WEFT_TRY(wk_host_alloc(&e->ctx, &memory, (size_t)chunk, sizeof(float), "random numbers"));
+    we_normal_init(1, site, 1.0f, memory, chunk);
+    if (t.dtype == WK_BF16) we_round_to_bf16(memory, chunk);
+    weft_status st = WEFT_OK;
+    for (int64_t i = 0; i < n && st == WEFT_OK; i += chunk) {
+        wk_tensor part = wk_vec(t.data, t.dtype, n);
+        st = wk_upload(e->dev, wk_rows(part, i, n - i < chunk ? n - i : chunk), memory);
+    }
+    wk_host_free(&e->ctx, memory);
+    return st;
+}
+
+static weft_status measure(weft_engine *e, wk_arena *a, int64_t side, weft_ceilings *out) {
+    wk_dev *dev = e->dev;
+    wk_weight w = {.o = side, .d = side};
+    trial t = {.dev = dev, .product = {.w = &w}};
+    double product = 0, copy = 0;
+    WEFT_TRY(wk_arena_mat(a, &t.product.x, "ceiling", dev->hidden, side, side));
+    WEFT_TRY(wk_arena_mat(a, &t.product.y, "ceiling", dev->hidden, side, side));
+    WEFT_TRY(wk_arena_mat(a, &w.w, "ceiling", dev->hidden, side, side));
+    const size_t packed = wk_weight_pack_bytes(dev, side, side, false);
+    if (packed) WEFT_TRY(wk_arena_vec(a, &w.fwd, "ceiling", WK_U8, (int64_t)packed));
+    WEFT_TRY(wk_arena_mat(a, &t.copy.x, "ceiling", WK_F32, 4 * side, side));
+    WEFT_TRY(wk_arena_mat(a, &t.copy.y, "ceiling", WK_F32, 4 * side, side));
+    if (a->measure) return WEFT_OK;
+    WEFT_TRY(fill_random(e, t.product.x, 1));
+    WEFT_TRY(fill_random(e, w.w, 2));
+    WEFT_TRY(fill_random(e, t.copy.x, 3));
+    wk_weight_pack_args pack = {.weight = &w};
+    WEFT_TRY(wk_weight_pack(dev, &pack));
+    WEFT_TRY(best_of(&t, run_product, &product));
+    WEFT_TRY(best_of(&t, run_copy, &copy));
+    const double n = (double)side;
+    *out = (weft_ceilings){.flops = 2 * n * n * n / product,
+                           .bytes = 2 * 4 * n * n * sizeof(float) / copy};
+    return WEFT_OK;
+}
+
+weft_status weft_engine_ceilings(weft_engine *e, weft_ceilings *out, weft_error *err) {
+    /* Large enough to fill the device and to miss its caches. */
+    const int64_t side = e->dev->backend->replay ? 8192 : 1024;
+    wk_arena a;
+    weft_ceilings ignored;
+    wk_arena_open_measure(&a, e->dev, "ceilings");
+    weft_status st = measure(e, &a, side, &ignored);
+    const size_t bytes = a.peak;
+    if (st == WEFT_OK) st = wk_arena_open(&a, e->dev, "ceilings", bytes);
+    if (st == WEFT_OK) {
+        st = measure(e, &a, side, out);
+        wk_arena_close(&a);
+    }
+    if (st != WEFT_OK && err) *err = e->ctx.err;
+    return st;
+}
+
+/* ---- a whole benchmark ---- */
+
+double we_clock(void) {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static int by_size(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* From the ends of steps to the median and the 95th percentile of the time between them. */
+static void summarise_steps(weft_bench *out, we_step_clock *clock) {
+    int64_t n = clock->n - 1;
+    out->step_median = out->step_p95 = out->seconds / out->steps;
+    if (n < 1) return;
+    for (int64_t i = 0; i < n; i++) clock->end[i] = clock->end[i + 1] - clock->end[i];
+    qsort(clock->end, (size_t)n, sizeof *clock->end, by_size);
+    out->step_median = clock->end[n / 2];
+    out->step_p95 = clock->end[n * 95 / 100];
+}
+
+static double seconds_of(const weft_profile *p, const char *name) {
+    for (int32_t i = 0; i < p->n; i++)
+        if (strcmp(p->phase[i].name, name) == 0) return p->phase[i].seconds;
+    return 0;
+}
+
+static weft_status run_bench(weft_engine *e, weft_bench *out) {
+    weft_round_report r;
+    WEFT_TRY(weft_engine_round(e, &r, NULL));
+    WEFT_TRY(e->dev->backend->sync(e->dev));
+    e->clock->n = 0;
+    const double start = we_clock();
+    WEFT_TRY(weft_engine_round(e, &r, NULL));
+    out->seconds = we_clock() - start;
+    out->tokens = (double)r.tokens;
+    out->client_steps = (double)r.steps;
+    out->steps = (double)(e->clock->n > 0 ? e->clock->n : 1);
+    out->loss = r.loss;
+    out->packs = r.packs;
+    summarise_steps(out, e->clock);
+    WEFT_TRY(we_profile_round(e, true, &out->passes, &r));
+    out->waiting_share = seconds_of(&out->passes, "other") / out->passes.total.seconds;
+    WEFT_TRY(we_profile_round(e, false, &out->phases, &r));
+    out->launches_per_step = (double)out->phases.total.launches / out->steps;
+    return weft_engine_ceilings(e, &out->ceilings, NULL);
+}
+
+weft_status weft_engine_bench(weft_engine *e, weft_bench *out, weft_error *err) {
+    we_step_clock clock = {0};
+    void *memory = NULL;
+    memset(out, 0, sizeof *out);
+    weft_status st =
+        wk_host_alloc(&e->ctx, &memory, WE_STEP_CLOCK_MAX, sizeof *clock.end, "times of steps");
+    if (st == WEFT_OK) {
+        clock.end = memory;
+        e->clock = &clock;
+        st = run_bench(e, out);
+        e->clock = NULL;
+        wk_host_free(&e->ctx, memory);
+    }
+    if (st != WEFT_OK && err) *err = e->ctx.err;
+    return st;
+}
