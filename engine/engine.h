@@ -54,7 +54,7 @@ struct weft_engine {
     we_visit *visits;            /* (slots) */
     int64_t rounds_done;
     weft_wire wire_total;
-    weft_swap swap_told; /* in reports so far */
+    weft_swap swap_told;  /* in reports so far */
     we_step_clock *clock; /* of a benchmark that is running, or NULL */
 };
 
