@@ -60,6 +60,9 @@ static inline bf16 __float2bfloat16(float f) {
     if ((w & 0x7fffffffu) > 0x7f800000u) return bf16{0x7fff};
     return bf16{(uint16_t)((w + 0x7fffu + ((w >> 16) & 1)) >> 16)};
 }
+static inline uint32_t pack_bf16(float lo, float hi) {
+    return (uint32_t)__float2bfloat16(hi).u << 16 | __float2bfloat16(lo).u;
+}
 static inline float2 make_float2(float x, float y) {
     return float2{x, y};
 }
@@ -300,6 +303,9 @@ static inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void *row) {
     for (unsigned i = 0; i < 4; i++)
         r[i] = ((const uint16_t *)e[i * 8 + row0].p)[col] |
                (uint32_t)((const uint16_t *)e[i * 8 + row0 + 1].p)[col] << 16;
+}
+static inline void store_global16(void *to, const uint32_t (&x)[4]) {
+    *(uint4 *)to = uint4{x[0], x[1], x[2], x[3]};
 }
 static inline float exp2_approx(float x) {
     const float y = exp2f(x);
