@@ -27,6 +27,10 @@ void weft_engine_info_get(const weft_engine *e, weft_engine_info *out) {
                               .device_bytes = (int64_t)e->dev->held};
 }
 
+uint32_t weft_backend_interface(void) {
+    return WK_ABI;
+}
+
 int64_t weft_engine_rounds_done(const weft_engine *e) {
     return e->rounds_done;
 }

@@ -2,6 +2,7 @@
 #include "host/model_folder.h"
 #include "host/model_summary.h"
 #include "host/output.h"
+#include "host/plugin.h"
 #include "host/run_folder.h"
 #include "host/text_table.h"
 #include "host/units.h"
@@ -58,25 +59,37 @@ static void machine_rows(wh_text_table *t, const json_t *e) {
                         (double)json_integer_value(json_object_get(e, "memory_bytes"))));
 }
 
-static const char *const BACKENDS[][2] = {
-    {"cpu", "available; the default"},
-    {"ref", "available; plain loops in double precision, for checks"},
-    {"cuda", "not in this release"},
-};
-enum { N_BACKENDS = (int)(sizeof BACKENDS / sizeof BACKENDS[0]) };
+enum { N_BACKENDS = 3 };
+
+typedef struct backend_row {
+    const char *name;
+    char text[360];
+} backend_row;
+
+static void find_backends(backend_row row[N_BACKENDS]) {
+    wh_plugin cuda;
+    wh_plugin_open(&cuda, NULL, NULL);
+    row[0] = (backend_row){"cpu", "available"};
+    row[1] = (backend_row){"ref", "available; plain loops in double precision, for checks"};
+    row[2].name = "cuda";
+    (void)snprintf(row[2].text, sizeof row[2].text, "%s%s",
+                   cuda.backend ? "available: " : "not available: ", cuda.note);
+}
 
 static weft_status print_text(const wh_model_summary *model, weft_error *err) {
     wh_text text = {0}, features = {0};
     wh_text_table t;
     json_t *environment = wh_environment(NULL);
+    backend_row backends[N_BACKENDS];
+    find_backends(backends);
     cpu_features(&features);
     wh_text_addf(&text, "weft %s\n", WEFT_VERSION);
     wh_text_table_init(&t, "ll");
     machine_rows(&t, environment);
     add_pair(&t, "instructions", features.data ? features.data : "unknown");
     for (int i = 0; i < N_BACKENDS; i++) {
-        wh_text_table_cell(&t, "backend %s", BACKENDS[i][0]);
-        wh_text_table_cell(&t, "%s", BACKENDS[i][1]);
+        wh_text_table_cell(&t, "backend %s", backends[i].name);
+        wh_text_table_cell(&t, "%s", backends[i].text);
     }
     wh_text_table_add(&text, &t, "  ");
     wh_text_table_fini(&t);
@@ -96,9 +109,11 @@ static weft_status print_json(const wh_model_summary *model, weft_error *err) {
         json_pack("{s:s, s:s, s:o}", "weft_version", WEFT_VERSION, "cpu_features",
                   features.data ? features.data : "", "environment", wh_environment(NULL));
     wh_text_free(&features);
+    backend_row row[N_BACKENDS];
+    find_backends(row);
     json_t *backends = json_object();
     for (int i = 0; i < N_BACKENDS; i++) {
-        (void)json_object_set_new(backends, BACKENDS[i][0], json_string(BACKENDS[i][1]));
+        (void)json_object_set_new(backends, row[i].name, json_string(row[i].text));
     }
     if (root && json_object_set_new(root, "backends", backends) == 0 &&
         (!model || json_object_set_new(root, "model", wh_model_summary_json(model)) == 0)) {

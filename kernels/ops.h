@@ -65,8 +65,8 @@ typedef enum wk_act {
     X(seg_linear_fwd) X(seg_linear_dx) X(seg_linear_dw) X(dropout) \
     X(layernorm_fwd) X(layernorm_bwd) X(act_fwd) X(act_bwd) X(attn_fwd) X(attn_bwd) \
     X(softmax_xent) X(mse) X(seg_sum) \
-    X(grad_norm) X(adamw_step) X(sgd_step) \
-    X(update_add) X(server_step)
+    X(grad_norm) X(drift) X(adamw_step) X(sgd_step) \
+    X(update_add) X(weighted_sum) X(order_stat) X(noise) X(server_step)
 /* clang-format on */
 
 /* ---- memory ---- */
@@ -284,15 +284,15 @@ typedef struct {
  * within a block of W numbers no two meet, and rows j are independent when rot and sign are. anchor
  * (P); sqnorm (K) f64; sketch (K, R, W) opt with sign (P) u8 and rot (ceil(P/W), R) u8; R <= 8. */
 #define WK_SKETCH_WIDTH 256 /* W */
-typedef struct wk_drift {
+typedef struct wk_drift_operands {
     wk_tensor anchor, sqnorm, sketch, sign, rot;
-} wk_drift;
+} wk_drift_operands;
 
 /* The drift of the slots that take part, from w (K, P); others keep their sqnorm and sketch. */
 typedef struct {
     wk_tensor w;
     wk_slot_state slots;
-    wk_drift drift;
+    wk_drift_operands drift;
 } wk_drift_args;
 
 /* Loshchilov, Hutter 2019, as torch.optim.AdamW; clipping as torch.nn.utils.clip_grad_norm_:
@@ -307,7 +307,7 @@ typedef struct {
 typedef struct {
     wk_tensor w, g, m, v;
     wk_slot_state slots;
-    wk_drift drift; /* opt */
+    wk_drift_operands drift; /* opt */
     float beta1, beta2, eps, weight_decay, clip;
 } wk_adamw_step_args;
 

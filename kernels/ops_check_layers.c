@@ -2,6 +2,8 @@
  * server. */
 #include "kernels/ops_check.h"
 
+#include <math.h>
+
 /* ---- norm and activation ---- */
 
 weft_status wk_check_layernorm_fwd(wk_dev *dev, const wk_layernorm_fwd_args *a) {
@@ -228,6 +230,45 @@ weft_status wk_check_grad_norm(wk_dev *dev, const wk_grad_norm_args *a) {
     return c.st;
 }
 
+/* The operands of a drift from w (K, P), each apart from what is read or written beside them. */
+static void need_drift(wk_check *c, wk_drift_operands d, wk_tensor w, wk_slot_state slots) {
+    wk_need(c, "drift.anchor", d.anchor, WK_F32, 1);
+    wk_need(c, "drift.sqnorm", d.sqnorm, WK_F64, 1);
+    wk_same_dim(c, "drift.anchor", d.anchor, 0, "w", w, 1);
+    wk_same_dim(c, "drift.sqnorm", d.sqnorm, 0, "w", w, 0);
+    wk_apart(c, "w", w, "drift.anchor", d.anchor);
+    wk_apart(c, "drift.sqnorm", d.sqnorm, "slots.sqnorm", slots.sqnorm);
+    const bool sketched = wk_given(d.sketch);
+    wk_require(c, wk_given(d.sign) == sketched && wk_given(d.rot) == sketched, WEFT_E_ARG,
+               "drift.sketch, sign and rot must be given together");
+    if (!sketched || c->st != WEFT_OK) return;
+    wk_need(c, "drift.sketch", d.sketch, WK_F32, 3);
+    wk_need(c, "drift.sign", d.sign, WK_U8, 1);
+    wk_need(c, "drift.rot", d.rot, WK_U8, 2);
+    wk_same_dim(c, "drift.sketch", d.sketch, 0, "w", w, 0);
+    wk_require(c, d.sketch.dim[1] >= 1 && d.sketch.dim[1] <= 8, WEFT_E_SHAPE,
+               "drift.sketch has %lld rows, possible are 1 to 8", (long long)d.sketch.dim[1]);
+    wk_require(c, d.sketch.dim[2] == WK_SKETCH_WIDTH, WEFT_E_SHAPE,
+               "drift.sketch is %lld wide, needed is %d", (long long)d.sketch.dim[2],
+               WK_SKETCH_WIDTH);
+    wk_same_dim(c, "drift.sign", d.sign, 0, "w", w, 1);
+    wk_same_dim(c, "drift.rot", d.rot, 1, "drift.sketch", d.sketch, 1);
+    const int64_t blocks = (w.dim[1] + WK_SKETCH_WIDTH - 1) / WK_SKETCH_WIDTH;
+    wk_require(c, d.rot.dim[0] == blocks, WEFT_E_SHAPE,
+               "drift.rot has %lld rows, needed are %lld: one for every %d numbers of w",
+               (long long)d.rot.dim[0], (long long)blocks, WK_SKETCH_WIDTH);
+    wk_apart(c, "drift.sketch", d.sketch, "w", w);
+    wk_apart(c, "drift.sketch", d.sketch, "drift.anchor", d.anchor);
+}
+
+weft_status wk_check_drift(wk_dev *dev, const wk_drift_args *a) {
+    wk_check c = {dev, "drift", WEFT_OK};
+    wk_need(&c, WK_ARG(w), WK_F32, 2);
+    wk_need_slots(&c, a->slots, WK_ARG(w));
+    need_drift(&c, a->drift, a->w, a->slots);
+    return c.st;
+}
+
 weft_status wk_check_adamw_step(wk_dev *dev, const wk_adamw_step_args *a) {
     wk_check c = {dev, "adamw_step", WEFT_OK};
     wk_need(&c, WK_ARG(w), WK_F32, 2);
@@ -244,6 +285,10 @@ weft_status wk_check_adamw_step(wk_dev *dev, const wk_adamw_step_args *a) {
     wk_apart(&c, WK_ARG(m), WK_ARG(g));
     wk_apart(&c, WK_ARG(v), WK_ARG(g));
     wk_apart(&c, WK_ARG(m), WK_ARG(v));
+    wk_require(
+        &c, wk_given(a->drift.anchor) || !(wk_given(a->drift.sqnorm) || wk_given(a->drift.sketch)),
+        WEFT_E_ARG, "drift is given without drift.anchor");
+    if (wk_given(a->drift.anchor)) need_drift(&c, a->drift, a->w, a->slots);
     return c.st;
 }
 
@@ -278,6 +323,42 @@ weft_status wk_check_update_add(wk_dev *dev, const wk_update_add_args *a) {
                "sqnorm has %lld elements, needed is 1", (long long)a->sqnorm.dim[0]);
     wk_apart(&c, WK_ARG(acc), WK_ARG(w));
     wk_apart(&c, WK_ARG(acc), WK_ARG(anchor));
+    return c.st;
+}
+
+weft_status wk_check_weighted_sum(wk_dev *dev, const wk_weighted_sum_args *a) {
+    wk_check c = {dev, "weighted_sum", WEFT_OK};
+    wk_need(&c, WK_ARG(x), WK_F32, 2);
+    wk_need(&c, WK_ARG(weight), WK_F64, 1);
+    wk_need(&c, WK_ARG(y), WK_F64, 1);
+    wk_same_dim(&c, WK_ARG(weight), 0, WK_ARG(x), 0);
+    wk_same_dim(&c, WK_ARG(y), 0, WK_ARG(x), 1);
+    wk_apart(&c, WK_ARG(y), WK_ARG(x));
+    wk_apart(&c, WK_ARG(y), WK_ARG(weight));
+    return c.st;
+}
+
+weft_status wk_check_order_stat(wk_dev *dev, const wk_order_stat_args *a) {
+    wk_check c = {dev, "order_stat", WEFT_OK};
+    wk_need(&c, WK_ARG(x), WK_F32, 2);
+    wk_need(&c, WK_ARG(y), WK_F32, 1);
+    wk_same_dim(&c, WK_ARG(y), 0, WK_ARG(x), 1);
+    wk_require(&c, a->x.dim[0] <= WK_MAX_RANKED, WEFT_E_UNSUPPORTED,
+               "x has %lld rows, above the limit of %d", (long long)a->x.dim[0], WK_MAX_RANKED);
+    wk_require(&c, 0 <= a->lo && a->lo < a->hi && a->hi <= a->x.dim[0], WEFT_E_ARG,
+               "ranks [%lld,%lld) of %lld values", (long long)a->lo, (long long)a->hi,
+               (long long)a->x.dim[0]);
+    wk_apart(&c, WK_ARG(y), WK_ARG(x));
+    return c.st;
+}
+
+weft_status wk_check_noise(wk_dev *dev, const wk_noise_args *a) {
+    wk_check c = {dev, "noise", WEFT_OK};
+    wk_need(&c, WK_ARG(y), WK_F32, 1);
+    wk_require(&c, a->y.dim[0] <= (int64_t)4 << 32, WEFT_E_UNSUPPORTED,
+               "y has %lld elements, more than one stream gives", (long long)a->y.dim[0]);
+    wk_require(&c, a->sigma >= 0 && isfinite(a->sigma), WEFT_E_ARG, "sigma is %g",
+               (double)a->sigma);
     return c.st;
 }
 

@@ -54,9 +54,18 @@ static weft_status linear_dx(wk_dev *dev, const wk_linear_dx_args *a) {
 }
 
 void cpu_gate(wk_ops *table) {
-#define X(op) table->op = op;
-    X(embed_fwd)
-    X(weight_pack) X(linear_fwd) X(linear_dx) X(seg_linear_fwd) X(seg_linear_dx) X(seg_linear_dw)
-        X(dropout) X(layernorm_fwd) X(layernorm_bwd) X(act_fwd) X(act_bwd) X(attn_fwd) X(attn_bwd)
-#undef X
+    table->embed_fwd = embed_fwd;
+    table->weight_pack = weight_pack;
+    table->linear_fwd = linear_fwd;
+    table->linear_dx = linear_dx;
+    table->seg_linear_fwd = seg_linear_fwd;
+    table->seg_linear_dx = seg_linear_dx;
+    table->seg_linear_dw = seg_linear_dw;
+    table->dropout = dropout;
+    table->layernorm_fwd = layernorm_fwd;
+    table->layernorm_bwd = layernorm_bwd;
+    table->act_fwd = act_fwd;
+    table->act_bwd = act_bwd;
+    table->attn_fwd = attn_fwd;
+    table->attn_bwd = attn_bwd;
 }

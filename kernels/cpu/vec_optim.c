@@ -96,7 +96,8 @@ static weft_status adamw_step(wk_dev *dev, const wk_adamw_step_args *a) {
                     clip_factor(&a->slots, k, a->clip), ((const float *)a->slots.lr.data)[k],
                     ((const int32_t *)a->slots.step.data)[k]);
     }
-    return WEFT_OK;
+    if (!wk_given(a->drift.anchor)) return WEFT_OK;
+    return dev->ops.drift(dev, &(wk_drift_args){a->w, a->slots, a->drift});
 }
 
 static void sgd_chunk(float *restrict w, const float *restrict g, int64_t n, float clip, float lr,

@@ -1,6 +1,7 @@
-/* Activations, bound by memory: the floor of act_fwd is a read and a write of an element, of act_bwd
- * two reads and a write. Both GELUs take one exponential and one reciprocal an element, function and
- * slope alike, since erff, expf and tanhf would cost more than the bytes in bfloat16. */
+/* Activations, bound by memory: the floor of act_fwd is a read and a write of an element, of
+ * act_bwd two reads and a write. Both GELUs take one exponential and one reciprocal an element,
+ * function and slope alike, since erff, expf and tanhf would cost more than the bytes in bfloat16.
+ */
 #include "kernels/cuda/map.cuh"
 
 #include <math.h>
@@ -29,8 +30,8 @@ template <class T> WK_DEVICE float normal_cdf(float x, float *density) {
     return x < 0.0f ? tail : 1.0f - tail;
 }
 
-/* s = (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)) of the tanh form, u = sqrt(2/pi) (x + 0.044715 x^3), and
- * 2 du/dx. s is 0 or 1 long before the bound on x, which keeps squares finite. */
+/* s = (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)) of the tanh form, u = sqrt(2/pi) (x + 0.044715 x^3),
+ * and 2 du/dx. s is 0 or 1 long before the bound on x, which keeps squares finite. */
 template <class T> WK_DEVICE float gelu_gate(float x, float *two_du) {
     const float c = fminf(fmaxf(x, -64.0f), 64.0f);
     *two_du = 2.0f * SQRT_2_OVER_PI * fmaf(3.0f * GELU_CUBE * c, c, 1.0f);

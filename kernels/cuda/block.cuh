@@ -1,8 +1,8 @@
 /* Rows that one or several warps of a block hold in registers: how columns are dealt to lanes, and
  * sums over a row.
  *
- * Column groups of V elements go to lanes in turn, so the order of a row's sum follows from its width
- * and dtypes, whether or not the accesses are vectors. */
+ * Column groups of V elements go to lanes in turn, so the order of a row's sum follows from its
+ * width and dtypes, whether or not the accesses are vectors. */
 #ifndef CUDA_BLOCK_CUH
 #define CUDA_BLOCK_CUH
 

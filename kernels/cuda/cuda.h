@@ -17,6 +17,9 @@ typedef struct cuda_lane {
     unsigned char
         *scratch;         /* device memory, 256-byte aligned, for ops that sum in two stages: its */
     size_t scratch_bytes; /* contents do not outlive the op */
+    /* Of dev->launches, which counts every kernel that ran: those inside replayed graphs; and the
+     * graphs. The host issued launches - in_graphs + graphs things. */
+    uint64_t in_graphs, graphs;
 } cuda_lane;
 
 #define CUDA_SCRATCH_BYTES ((size_t)64 << 20)
@@ -40,6 +43,16 @@ void cuda_fill_optim(wk_ops *table); /* optim.cu: local optimizers, drift */
 void cuda_fill_fed(wk_ops *table);   /* fed.cu: updates, server, statistics over clients, noise */
 /* All of the above: every op but the frozen linears (gemm_cublas.c). */
 void cuda_fill_kernels(wk_ops *table);
+void cuda_fill_gemm(wk_ops *table); /* gemm_cublas.c: the frozen linears */
+
+/* letters.cu: one small kernel copies `bytes` from src (device) to dst (the device's address of
+ * host memory) and then writes `number` to *sign, also on the host: who sees the number sees the
+ * bytes. Any alignment is fine. */
+void cuda_post_letter(wk_dev *dev, void *dst, uint64_t *sign, const void *src, size_t bytes,
+                      uint64_t number);
+
+/* The backend itself (dev_cuda.c); not under the emulator. */
+extern const wk_backend wk_backend_cuda;
 
 #ifdef __cplusplus
 }

@@ -43,12 +43,6 @@ template <int N, class T> WK_DEVICE void store(T *p, const float (&in)[N]) {
     *reinterpret_cast<packed<T, N> *>(p) = x;
 }
 
-/* Two floats as a register of two bf16, the first in the low half. */
-WK_DEVICE uint32_t pack_bf16(float lo, float hi) {
-    return ((uint32_t)__bfloat16_as_ushort(__float2bfloat16(hi)) << 16) |
-           (uint32_t)__bfloat16_as_ushort(__float2bfloat16(lo));
-}
-
 /* Sum or maximum over the warp, the same bits in every lane. */
 template <class T> WK_DEVICE T warp_sum(T x) {
 #pragma unroll
@@ -62,6 +56,12 @@ WK_DEVICE float warp_max(float x) {
 }
 
 /* ---- launchers ---- */
+
+/* Elements of a vector access to operands of two types: 16 bytes of bfloat16 when both are, else 16
+ * of float, or 8 of the bfloat16 beside it. */
+template <class A, class B> struct width_of {
+    static const int n = sizeof(A) == 2 && sizeof(B) == 2 ? 8 : 4;
+};
 
 static inline int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;

@@ -31,8 +31,8 @@ typedef struct adamw_scalars {
 
 WK_DEVICE double power(double base, int n) {
     double result = 1.0;
-    for (; n > 0; n >>= 1, base *= base)
-        if (n & 1) result *= base;
+    for (; n > 0; n >>= 1, base = __dmul_rn(base, base))
+        if (n & 1) result = __dmul_rn(result, base);
     return result;
 }
 
@@ -40,7 +40,7 @@ WK_DEVICE adamw_scalars scalars_of(const pass_operands &a, const slot_view &s, i
     const double b1 = (double)a.beta1, b2 = (double)a.beta2, lr = (double)s.lr[k];
     adamw_scalars q;
     q.clip = (float)clip_factor(s, k, a.clip);
-    q.keep = (float)(1.0 - lr * (double)a.decay);
+    q.keep = (float)fma(-lr, (double)a.decay, 1.0);
     q.rate = (float)(lr / (1.0 - power(b1, s.step[k])));
     q.root = (float)(1.0 / sqrt(1.0 - power(b2, s.step[k])));
     q.rest1 = (float)(1.0 - b1);
@@ -241,7 +241,7 @@ static void launch_pass(wk_dev *dev, const pass_operands &o, const slot_group &q
 
 /* All slots, in as many groups as the scratch asks for. o: all but drift's operands. */
 template <bool STEP>
-static void pass(wk_dev *dev, pass_operands o, const wk_slot_state *slots, const wk_drift *d,
+static void pass(wk_dev *dev, pass_operands o, const wk_slot_state *slots, const wk_drift_operands *d,
                  int64_t count, int64_t p, bool vector) {
     const bool far = wk_given(d->anchor), sketch = far && wk_given(d->sketch);
     vector = vector && rows_aligned(d->anchor, 16) && (!sketch || rows_aligned(d->sign, 4));

@@ -128,4 +128,7 @@ static weft_status cuda_server_step(wk_dev *dev, const wk_server_step_args *a) {
 void cuda_fill_fed(wk_ops *table) {
     table->update_add = cuda_update_add;
     table->server_step = cuda_server_step;
+    table->weighted_sum = cuda_weighted_sum;
+    table->order_stat = cuda_order_stat;
+    table->noise = cuda_noise;
 }

@@ -4,8 +4,8 @@
 
 #include "kernels/cuda/chunks.cuh"
 
-extern "C" weft_status cuda_weighted_sum(wk_dev *dev, const wk_weighted_sum_args *a);
-extern "C" weft_status cuda_order_stat(wk_dev *dev, const wk_order_stat_args *a);
-extern "C" weft_status cuda_noise(wk_dev *dev, const wk_noise_args *a);
+weft_status cuda_weighted_sum(wk_dev *dev, const wk_weighted_sum_args *a);
+weft_status cuda_order_stat(wk_dev *dev, const wk_order_stat_args *a);
+weft_status cuda_noise(wk_dev *dev, const wk_noise_args *a);
 
 #endif

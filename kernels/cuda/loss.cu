@@ -1,6 +1,6 @@
-/* Losses of rows and their sums per client. softmax_xent is bound by memory for many classes: 4 bytes
- * an element, 12 with the gradient, of which the second read is mostly the cache's (a row of 128k
- * classes has 512 KiB). */
+/* Losses of rows and their sums per client. softmax_xent is bound by memory for many classes: 4
+ * bytes an element, 12 with the gradient, of which the second read is mostly the cache's (a row of
+ * 128k classes has 512 KiB). */
 #include "kernels/cuda/block.cuh"
 
 #include <float.h>

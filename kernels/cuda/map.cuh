@@ -1,10 +1,12 @@
-/* Elementwise kernels over matrices: one kernel that walks (row, columns), and structs that say what
- * happens there. Such a struct has `template <int N> void at(int64_t row, int64_t j) const`, which
- * treats columns j … j+N-1; the launcher chooses the widest N for which every row is aligned. An
- * element's bits may not depend on N, so what a compiler might contract is written as fmaf.
+/* Elementwise kernels over matrices: one kernel that walks (row, columns), and structs that say
+ * what happens there. Such a struct has `template <int N> void at(int64_t row, int64_t j) const`,
+ * which treats columns j to j+N-1; the launcher chooses the widest N for which every row is
+ * aligned. An element's bits may not depend on N, so what a compiler might contract is written as
+ * fmaf.
  *
- * Everything here is bound by memory, so a thread moves 16 bytes of its widest operand at a time and
- * the grid covers the matrix once: 2048 threads of a multiprocessor then keep 32 KiB in flight. */
+ * Everything here is bound by memory, so a thread moves 16 bytes of its widest operand at a time
+ * and the grid covers the matrix once: 2048 threads of a multiprocessor then keep 32 KiB in flight.
+ */
 #ifndef CUDA_MAP_CUH
 #define CUDA_MAP_CUH
 
@@ -48,12 +50,6 @@ template <int N, class F> static void launch_map(wk_dev *dev, int64_t rows, int6
         else                                                                                       \
             launch_map<1>(dev, rows, width, f);                                                    \
     } while (0)
-
-/* Elements for an access of 16 bytes of the smaller of two types, 8 of a float beside it being two
- * such accesses; two float operands: 4. */
-template <class A, class B> struct width_of {
-    static const int n = sizeof(A) == 2 && sizeof(B) == 2 ? 8 : 4;
-};
 
 /* Every row starts at a multiple of n elements; the last group of a row may be short. */
 static inline bool rows_aligned(wk_tensor t, int64_t n) {

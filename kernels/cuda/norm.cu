@@ -8,25 +8,26 @@
 
 #include <math.h>
 
-/* Elements of an access: 16 bytes of the operands' narrowest dtype that they share. */
-template <class A, class B> struct group_of {
-    static const int n = sizeof(A) == 2 && sizeof(B) == 2 ? 8 : 4;
-};
-
 /* ---- forward ---- */
 
 template <class T, class Y> struct norm_fwd {
     row_plan plan;
     Y *y;
-    T *z;         /* or NULL */
-    float *mean, *rstd; /* or NULL */
+    T *z;                  /* or NULL */
+    float *mean, *rstd;    /* or NULL */
     const T *x, *residual; /* residual: or NULL */
     const float *weight, *bias;
     int64_t ldy, ldz, ldx, ld_residual;
     float eps;
 };
 
-/* x + residual as z holds it: rounded to its dtype. */
+template <class T> WK_DEVICE float rounded(float x) {
+    T y;
+    set(y, x);
+    return to_float(y);
+}
+
+/* x + residual, rounded to its dtype where z keeps it. */
 template <int G, int V, class T, class Y>
 WK_DEVICE void read_sum(float (&v)[G][V], const norm_fwd<T, Y> &a, int64_t row, int j) {
     read_groups(v, a.x + row * a.ldx, j, a.plan);
@@ -37,9 +38,8 @@ WK_DEVICE void read_sum(float (&v)[G][V], const norm_fwd<T, Y> &a, int64_t row, 
     for (int g = 0; g < G; g++)
 #pragma unroll
         for (int k = 0; k < V; k++) {
-            T sum;
-            set(sum, v[g][k] + more[g][k]);
-            v[g][k] = to_float(sum);
+            v[g][k] += more[g][k];
+            if (a.z) v[g][k] = rounded<T>(v[g][k]);
         }
 }
 
@@ -166,7 +166,7 @@ static bool narrow(int64_t width) {
 }
 
 template <class T, class Y> static void fwd(wk_dev *dev, const wk_layernorm_fwd_args *a) {
-    const int V = group_of<T, T>::n;
+    const int V = width_of<T, T>::n;
     const int64_t rows = a->x.dim[0], width = a->x.dim[1];
     const bool vector = can_vector(a->x, V) && can_vector(a->residual, V) && can_vector(a->y, V) &&
                         can_vector(a->z, V) && (uintptr_t)a->weight.data % (V * 4) == 0 &&
@@ -186,10 +186,11 @@ template <class T, class Y> static void fwd(wk_dev *dev, const wk_layernorm_fwd_
                               a->residual.ld,
                               a->eps};
     if (rows == 0 || width == 0) return;
+    const dim3 block = plan_block(f.plan);
     if (narrow(width))
-        LAUNCH(dev, (layernorm_fwd_k<16 / V, V, T, Y>), plan_grid(f.plan), plan_block(f.plan), 0, f);
+        LAUNCH(dev, (layernorm_fwd_k<16 / V, V, T, Y>), plan_grid(f.plan), block, 0, f);
     else
-        LAUNCH(dev, (layernorm_fwd_k<32 / V, V, T, Y>), plan_grid(f.plan), plan_block(f.plan), 0, f);
+        LAUNCH(dev, (layernorm_fwd_k<32 / V, V, T, Y>), plan_grid(f.plan), block, 0, f);
 }
 
 static weft_status cuda_layernorm_fwd(wk_dev *dev, const wk_layernorm_fwd_args *a) {
@@ -198,7 +199,7 @@ static weft_status cuda_layernorm_fwd(wk_dev *dev, const wk_layernorm_fwd_args *
 }
 
 template <class Z, class Y, class X> static void bwd(wk_dev *dev, const wk_layernorm_bwd_args *a) {
-    const int V = sizeof(Z) == 2 ? group_of<Y, X>::n : 4;
+    const int V = sizeof(Z) == 2 ? width_of<Y, X>::n : 4;
     const int64_t rows = a->dy.dim[0], width = a->dy.dim[1];
     const bool vector = can_vector(a->dz, V) && can_vector(a->dy, V) && can_vector(a->z, V) &&
                         (uintptr_t)a->weight.data % (V * 4) == 0;
@@ -213,12 +214,11 @@ template <class Z, class Y, class X> static void bwd(wk_dev *dev, const wk_layer
                                  a->dy.ld,
                                  a->z.ld};
     if (rows == 0 || width == 0) return;
+    const dim3 block = plan_block(f.plan);
     if (narrow(width))
-        LAUNCH(dev, (layernorm_bwd_k<16 / V, V, Z, Y, X>), plan_grid(f.plan), plan_block(f.plan), 0,
-               f);
+        LAUNCH(dev, (layernorm_bwd_k<16 / V, V, Z, Y, X>), plan_grid(f.plan), block, 0, f);
     else
-        LAUNCH(dev, (layernorm_bwd_k<32 / V, V, Z, Y, X>), plan_grid(f.plan), plan_block(f.plan), 0,
-               f);
+        LAUNCH(dev, (layernorm_bwd_k<32 / V, V, Z, Y, X>), plan_grid(f.plan), block, 0, f);
 }
 
 static weft_status cuda_layernorm_bwd(wk_dev *dev, const wk_layernorm_bwd_args *a) {

@@ -187,4 +187,5 @@ void cuda_fill_optim(wk_ops *table) {
     table->grad_norm = cuda_grad_norm;
     table->sgd_step = cuda_sgd_step;
     table->adamw_step = cuda_adamw_step;
+    table->drift = cuda_drift;
 }

@@ -5,7 +5,7 @@
 #include "kernels/cuda/chunks.cuh"
 
 weft_status cuda_adamw_step(wk_dev *dev, const wk_adamw_step_args *a);
-extern "C" weft_status cuda_drift(wk_dev *dev, const wk_drift_args *a);
+weft_status cuda_drift(wk_dev *dev, const wk_drift_args *a);
 
 /* Factor that brings slot k's gradient down to norm `clip`. */
 WK_DEVICE double clip_factor(const slot_view &s, int k, float clip) {

@@ -1,5 +1,5 @@
-/* Rows of memory: filling, copying, adding, gathering, scattering, pooling. All are bound by memory:
- * the floor of each is at its kernel, in bytes. */
+/* Rows of memory: filling, copying, adding, gathering, scattering, pooling. All are bound by
+ * memory; the floor of each is at its kernel. */
 #include "kernels/cuda/map.cuh"
 
 #include <math.h>
@@ -164,8 +164,8 @@ static weft_status cuda_scatter_rows(wk_dev *dev, const wk_scatter_rows_args *a)
 
 /* ---- mean_pool: reads an element of x once ----
  *
- * A block has 32 N columns of one sequence; its warps share the rows, warp w taking rows w, w + 8 …
- * of the sequence, and their sums are added in order of w. */
+ * A block has 32 N columns of one sequence; its warps share the rows, warp w taking rows w, w + 8
+ * and so on of the sequence, and their sums are added in order of w. */
 
 #define POOL_WARPS 8
 

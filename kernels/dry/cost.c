@@ -1,5 +1,7 @@
 #include "kernels/dry/cost.h"
 
+#include <math.h>
+
 static double numel(wk_tensor t) {
     return (double)wk_numel(t);
 }
@@ -171,8 +173,23 @@ dry_cost dry_cost_grad_norm(const wk_grad_norm_args *a) {
     return (dry_cost){5 * numel(a->g), BYTES(a->g, a->g, a->w, a->anchor)};
 }
 
+/* Of a drift beside w, which a step has at hand. */
+static dry_cost drift_cost(const wk_drift_operands *d, wk_tensor w) {
+    if (!wk_given(d->anchor)) return (dry_cost){0, 0};
+    double rows = wk_given(d->sketch) ? (double)d->sketch.dim[1] : 0;
+    return (dry_cost){(3 + rows) * numel(w),
+                      BYTES(d->anchor, d->sqnorm, d->sketch, d->sign, d->rot)};
+}
+
+dry_cost dry_cost_drift(const wk_drift_args *a) {
+    dry_cost drift = drift_cost(&a->drift, a->w);
+    return (dry_cost){drift.flops, drift.bytes + bytes_of(a->w)};
+}
+
 dry_cost dry_cost_adamw_step(const wk_adamw_step_args *a) {
-    return (dry_cost){15 * numel(a->w), BYTES(a->g, a->w, a->w, a->m, a->m, a->v, a->v)};
+    dry_cost drift = drift_cost(&a->drift, a->w);
+    return (dry_cost){15 * numel(a->w) + drift.flops,
+                      BYTES(a->g, a->w, a->w, a->m, a->m, a->v, a->v) + drift.bytes};
 }
 
 dry_cost dry_cost_sgd_step(const wk_sgd_step_args *a) {
@@ -183,6 +200,20 @@ dry_cost dry_cost_sgd_step(const wk_sgd_step_args *a) {
 
 dry_cost dry_cost_update_add(const wk_update_add_args *a) {
     return (dry_cost){3 * numel(a->acc), BYTES(a->acc, a->acc, a->w, a->anchor)};
+}
+
+dry_cost dry_cost_weighted_sum(const wk_weighted_sum_args *a) {
+    return (dry_cost){2 * numel(a->x), BYTES(a->y, a->x, a->weight)};
+}
+
+/* N log N comparisons a column. */
+dry_cost dry_cost_order_stat(const wk_order_stat_args *a) {
+    return (dry_cost){numel(a->x) * log2((double)a->x.dim[0] + 1), BYTES(a->y, a->x)};
+}
+
+/* Philox's forty multiplications make four numbers; a pair takes log, sqrt, sin and cos. */
+dry_cost dry_cost_noise(const wk_noise_args *a) {
+    return (dry_cost){16 * numel(a->y), BYTES(a->y, a->y)};
 }
 
 dry_cost dry_cost_server_step(const wk_server_step_args *a) {

@@ -1,5 +1,7 @@
-/* Adding up client updates, and the server optimizers. All arithmetic is double. */
+/* Adding up and ranking client updates, noise, and the server optimizers. All arithmetic is
+ * double. */
 #include "kernels/ref/ref.h"
+#include "kernels/rng.h"
 
 weft_status ref_update_add(wk_dev *dev, const wk_update_add_args *a) {
     double *acc = a->acc.data;
@@ -14,6 +16,84 @@ weft_status ref_update_add(wk_dev *dev, const wk_update_add_args *a) {
         sum += d * d;
     }
     *(double *)a->sqnorm.data = sum;
+    return WEFT_OK;
+}
+
+weft_status ref_weighted_sum(wk_dev *dev, const wk_weighted_sum_args *a) {
+    const double *weight = a->weight.data;
+    double *y = a->y.data;
+    WK_PARALLEL_FOR(dev)
+    for (int64_t p = 0; p < a->y.dim[0]; p++) {
+        double sum = 0;
+        for (int64_t n = 0; n < a->x.dim[0]; n++) sum += weight[n] * (double)ref_row(a->x, n)[p];
+        y[p] = sum;
+    }
+    return WEFT_OK;
+}
+
+/* a comes strictly behind b. */
+static bool ranks_above(float a, float b) {
+    return a > b || (isnan(a) && !isnan(b));
+}
+
+/* Merges [first, middle) and [middle, end) of `from`, both in order; of equals the earlier first.
+ */
+static void merge(float *to, const float *from, int64_t first, int64_t middle, int64_t end) {
+    int64_t left = first, right = middle;
+    for (int64_t i = first; i < end; i++) {
+        const bool take_right =
+            left == middle || (right < end && ranks_above(from[left], from[right]));
+        to[i] = take_right ? from[right++] : from[left++];
+    }
+}
+
+/* Sorts n values by merging ever longer runs back and forth between the two buffers; returns the
+ * one that holds the result. */
+static const float *rank_values(float *values, float *spare, int64_t n) {
+    for (int64_t run = 1; run < n; run *= 2) {
+        for (int64_t first = 0; first < n; first += 2 * run) {
+            const int64_t middle = first + run < n ? first + run : n;
+            merge(spare, values, first, middle, middle + run < n ? middle + run : n);
+        }
+        float *swap = values;
+        values = spare, spare = swap;
+    }
+    return values;
+}
+
+weft_status ref_order_stat(wk_dev *dev, const wk_order_stat_args *a) {
+    const int64_t count = a->x.dim[0];
+    WK_PARALLEL_FOR(dev)
+    for (int64_t p = 0; p < a->y.dim[0]; p++) {
+        float buffer[2][WK_MAX_RANKED];
+        for (int64_t n = 0; n < count; n++) buffer[0][n] = ref_row(a->x, n)[p];
+        const float *ranked = rank_values(buffer[0], buffer[1], count);
+        double sum = 0;
+        for (int64_t rank = a->lo; rank < a->hi; rank++) sum += (double)ranked[rank];
+        ((float *)a->y.data)[p] = (float)(sum / (double)(a->hi - a->lo));
+    }
+    return WEFT_OK;
+}
+
+/* The middle of the word's interval of (0, 1): never 0, whose logarithm is not finite. */
+static double open_unit(uint32_t word) {
+    return ((double)word + 0.5) / 4294967296.0;
+}
+
+weft_status ref_noise(wk_dev *dev, const wk_noise_args *a) {
+    float *y = a->y.data;
+    const int64_t size = a->y.dim[0];
+    WK_PARALLEL_FOR(dev)
+    for (int64_t block = 0; block < (size + 3) / 4; block++) {
+        const wk_philox four = wk_philox4(a->key, (uint32_t)block, a->step, a->round, a->client);
+        for (int64_t i = 4 * block; i < size && i < 4 * block + 4; i++) {
+            const int64_t pair = i % 4 / 2 * 2;
+            const double radius = sqrt(-2.0 * log(open_unit(four.v[pair])));
+            const double angle = 6.283185307179586476925 * open_unit(four.v[pair + 1]);
+            const double normal = radius * (i % 2 ? cos(angle) : sin(angle));
+            y[i] = (float)((double)y[i] + (double)a->sigma * normal);
+        }
+    }
     return WEFT_OK;
 }
 

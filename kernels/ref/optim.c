@@ -1,4 +1,4 @@
-/* Gradient norms and local optimizers: one slot is one row, slots in parallel. */
+/* Gradient norms, drift and local optimizers: one slot is one row, slots in parallel. */
 #include "kernels/ref/ref.h"
 
 weft_status ref_grad_norm(wk_dev *dev, const wk_grad_norm_args *a) {
@@ -27,6 +27,51 @@ static double clip_factor(const wk_slot_state *slots, int64_t k, float clip) {
     return fmin(1.0, (double)clip / (sqrt(((const double *)slots->sqnorm.data)[k]) + 1e-6));
 }
 
+#define DRIFT_CHUNK 4096 /* numbers whose squares are added before they join the sum */
+#define SKETCH_ROWS 8    /* at most, see wk_check_drift */
+
+static double drift_squares(const float *w, const float *anchor, int64_t n) {
+    double total = 0;
+    for (int64_t first = 0; first < n; first += DRIFT_CHUNK) {
+        double sum = 0;
+        for (int64_t i = first; i < n && i < first + DRIFT_CHUNK; i++) {
+            const double delta = (double)w[i] - (double)anchor[i];
+            sum += delta * delta;
+        }
+        total += sum;
+    }
+    return total;
+}
+
+/* The sketch of slot k, summed in double and rounded on store. */
+static void drift_sketch(const wk_drift_operands *d, const float *w, int64_t k) {
+    const float *anchor = d->anchor.data;
+    const uint8_t *sign = d->sign.data;
+    const int64_t rows = d->sketch.dim[1], n = d->anchor.dim[0];
+    double bucket[SKETCH_ROWS][WK_SKETCH_WIDTH] = {{0}};
+    for (int64_t i = 0; i < n; i++) {
+        const uint8_t *rot = wk_row_ptr(d->rot, i / WK_SKETCH_WIDTH);
+        const double delta = (double)w[i] - (double)anchor[i];
+        for (int64_t j = 0; j < rows; j++)
+            bucket[j][(i % WK_SKETCH_WIDTH) ^ rot[j]] += sign[i] >> j & 1 ? -delta : delta;
+    }
+    float *sketch = ref_row(d->sketch, k);
+    for (int64_t j = 0; j < rows; j++)
+        for (int64_t b = 0; b < WK_SKETCH_WIDTH; b++)
+            sketch[j * WK_SKETCH_WIDTH + b] = (float)bucket[j][b];
+}
+
+weft_status ref_drift(wk_dev *dev, const wk_drift_args *a) {
+    WK_PARALLEL_FOR(dev)
+    for (int64_t k = 0; k < a->w.dim[0]; k++) {
+        if (!ref_slot_active(&a->slots, k)) continue;
+        const float *w = ref_row(a->w, k);
+        ((double *)a->drift.sqnorm.data)[k] = drift_squares(w, a->drift.anchor.data, a->w.dim[1]);
+        if (wk_given(a->drift.sketch)) drift_sketch(&a->drift, w, k);
+    }
+    return WEFT_OK;
+}
+
 weft_status ref_adamw_step(wk_dev *dev, const wk_adamw_step_args *a) {
     const double b1 = (double)a->beta1, b2 = (double)a->beta2, eps = (double)a->eps;
     WK_PARALLEL_FOR(dev)
@@ -49,7 +94,8 @@ weft_status ref_adamw_step(wk_dev *dev, const wk_adamw_step_args *a) {
             w[j] = (float)(decayed - step_size * m_new / (sqrt(v_new) / root_correction + eps));
         }
     }
-    return WEFT_OK;
+    if (!wk_given(a->drift.anchor)) return WEFT_OK;
+    return ref_drift(dev, &(wk_drift_args){a->w, a->slots, a->drift});
 }
 
 weft_status ref_sgd_step(wk_dev *dev, const wk_sgd_step_args *a) {

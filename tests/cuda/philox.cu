@@ -1,24 +1,12 @@
 /* rng.h against cuRAND's Philox 4x32-10: the same key and counter give the same words. cuRAND's inline source
  * is compiled for the host too, so that `philox` needs no GPU; `philox device` draws on one.
  * Exit code: 0 equal, 1 different, 77 no device. */
-#define QUALIFIERS static __forceinline__ __host__ __device__
-#include <curand_kernel.h>
-
-#include "kernels/rng.h"
+#include "curand_place.h"
 
 #include <cstdio>
 
-struct place {
-    uint64_t key;
-    uint32_t index, step, round, client;
-};
-
-/* Our counter is (index/4, step, round, client); cuRAND's is (offset/4, subsequence), 64 bits each. */
 __host__ __device__ static int differs(place p) {
-    curandStatePhilox4_32_10_t state;
-    unsigned long long block = ((unsigned long long)p.step << 32) | (p.index >> 2);
-    unsigned long long sequence = ((unsigned long long)p.client << 32) | p.round;
-    curand_init(p.key, sequence, block * 4, &state);
+    curandStatePhilox4_32_10_t state = curand_at(p);
     uint4 theirs = curand4(&state);
     wk_philox ours = wk_philox4(p.key, p.index >> 2, p.step, p.round, p.client);
     return ours.v[0] != theirs.x || ours.v[1] != theirs.y || ours.v[2] != theirs.z ||

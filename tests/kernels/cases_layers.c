@@ -7,7 +7,10 @@
 
 /* ---- layer normalisation ---- */
 
+#define WIDEST 17000 /* a row that no backend holds in registers */
+
 static weft_status run_layernorm_fwd(op_run *r) {
+    static double sums[WIDEST];
     const op_shape *s = r->s;
     op_buf *x = op_hidden_in(r, 0, "x", s->n, s->d),
            *res = op_hidden_in(r, 0, "residual", s->n, s->d), *weight = op_in(r, "weight", s->d, 0),
@@ -15,7 +18,7 @@ static weft_status run_layernorm_fwd(op_run *r) {
            *mean = op_out(r, "mean", s->n, 0), *rstd = op_out(r, "rstd", s->n, 0),
            *z = s->in_place ? op_output(r, x) : op_hidden_out(r, 0, "z", s->n, s->d);
     FOR (i, s->n) {
-        double sum = 0, squares = 0, width = s->d, sums[512];
+        double sum = 0, squares = 0, width = s->d;
         FOR (j, s->d) {
             const double z_j = op_at(x, i, j) + (s->residual ? op_at(res, i, j) : 0);
             sums[j] = s->full ? op_rounded(z, z_j) : (double)(float)z_j; /* z is given when full */
@@ -340,8 +343,14 @@ const op_case op_cases_layers[] = {
     {"layernorm_fwd", "all operands", run_layernorm_fwd, {.n = 33, .d = 64, .pad = 5, .residual = true, .full = true}},
     {"layernorm_fwd", "z in place of x", run_layernorm_fwd, {.n = 5, .d = 384, .residual = true, .full = true, .in_place = true}},
     {"layernorm_fwd", "width 1", run_layernorm_fwd, {.n = 3, .d = 1, .full = true}},
+    {"layernorm_fwd", "residual, z not kept", run_layernorm_fwd, {.n = 5, .d = 768, .residual = true}},
+    {"layernorm_fwd", "4096", run_layernorm_fwd, {.n = 3, .d = 4096, .residual = true, .full = true}},
+    {"layernorm_fwd", "widest in place", run_layernorm_fwd, {.n = 2, .d = WIDEST, .residual = true, .full = true, .in_place = true}},
     {"layernorm_bwd", "odd", run_layernorm_bwd, {.n = 9, .d = 37, .pad = 3}},
     {"layernorm_bwd", "in place", run_layernorm_bwd, {.n = 33, .d = 384, .in_place = true}},
+    {"layernorm_bwd", "1023", run_layernorm_bwd, {.n = 5, .d = 1023, .pad = 1}},
+    {"layernorm_bwd", "4096", run_layernorm_bwd, {.n = 3, .d = 4096}},
+    {"layernorm_bwd", "widest in place", run_layernorm_bwd, {.n = 2, .d = WIDEST, .in_place = true}},
     {"act_fwd", "gelu", run_act_fwd, {.n = 5, .d = 131, .pad = 3, .kind = WK_ACT_GELU}},
     {"act_fwd", "gelu in place", run_act_fwd, {.n = 64, .d = 64, .kind = WK_ACT_GELU, .in_place = true}},
     {"act_fwd", "gelu_tanh", run_act_fwd, {.n = 5, .d = 131, .kind = WK_ACT_GELU_TANH}},
@@ -367,6 +376,8 @@ const op_case op_cases_layers[] = {
     {"softmax_xent", "loss only", run_softmax_xent, {.n = 11, .d = 3}},
     {"softmax_xent", "with gradient", run_softmax_xent, {.n = 11, .d = 77, .pad = 3, .full = true}},
     {"softmax_xent", "in place", run_softmax_xent, {.n = 40, .d = 2, .full = true, .in_place = true}},
+    {"softmax_xent", "1000 classes", run_softmax_xent, {.n = 6, .d = 1000, .full = true}},
+    {"softmax_xent", "50001 classes in place", run_softmax_xent, {.n = 3, .d = 50001, .full = true, .in_place = true}},
     {"mse", "loss only", run_mse, {.n = 11, .d = 1}},
     {"mse", "with gradient", run_mse, {.n = 11, .d = 5, .pad = 3, .full = true}},
     {"mse", "in place", run_mse, {.n = 7, .d = 1, .full = true, .in_place = true}},

@@ -267,8 +267,11 @@ const op_case op_cases_rows[] = {
     {"axpy", "strided", run_axpy, {.n = 9, .d = 37, .pad = 3, .p = -1.7f}},
     {"axpy", "contiguous", run_axpy, {.n = 30, .d = 64, .p = 0.3f}},
     {"gather_rows", "strided", run_gather_rows, {.n = 12, .d = 21, .pad = 3}},
+    {"gather_rows", "aligned", run_gather_rows, {.n = 12, .d = 64}},
     {"scatter_rows", "strided", run_scatter_rows, {.n = 12, .d = 21, .pad = 3}},
+    {"scatter_rows", "aligned", run_scatter_rows, {.n = 12, .d = 72, .pad = 8}},
     {"mean_pool", "ragged", run_mean_pool, {.n = 44, .d = 17, .pad = 2, .segs = &ragged}},
+    {"mean_pool", "aligned", run_mean_pool, {.n = 44, .d = 264, .segs = &ragged}},
     {"embed_fwd", "word and position", run_embed_fwd, {.n = 7, .d = 24}},
     {"embed_fwd", "with type", run_embed_fwd, {.n = 7, .d = 19, .pad = 4, .full = true}},
 
@@ -301,6 +304,7 @@ const op_case op_cases_rows[] = {
     {"dropout", "ragged", run_dropout, {.n = 44, .d = 13, .pad = 3, .segs = &ragged, .p = 0.25f}},
     {"dropout", "in place", run_dropout, {.n = 44, .d = 32, .segs = &ragged, .p = 0.5f, .in_place = true}},
     {"dropout", "add", run_dropout, {.n = 44, .d = 7, .segs = &ragged, .p = 0.1f, .accumulate = true}},
+    {"dropout", "add, aligned", run_dropout, {.n = 44, .d = 264, .pad = 8, .segs = &ragged, .p = 0.1f, .accumulate = true}},
     {"dropout", "p 0", run_dropout, {.n = 44, .d = 8, .segs = &whole, .p = 0.0f}},
     {0},
 };

@@ -1,4 +1,6 @@
-/* Cases of the local optimizers and the server. The formulas follow ops.h, in double. */
+/* Cases of the local optimizers, their drift, and the server. The formulas follow ops.h, in double.
+ */
+#include "kernels/rng.h"
 #include "tests/kernels/op_run.h"
 
 #include <math.h>
@@ -55,17 +57,82 @@ static weft_status run_grad_norm(op_run *r) {
                     .g = g->t, .w = w->t, .anchor = anchor->t, .slots = q.state, .prox_mu = s->p});
 }
 
+/* ---- drift ---- */
+
+typedef struct drift_buffers {
+    op_buf *anchor, *sqnorm, *sketch, *sign, *rot;
+    wk_drift_operands d;
+} drift_buffers;
+
+/* o: rows of the sketch, 0 for none. */
+static drift_buffers declare_drift(op_run *r) {
+    const int64_t n = r->s->d, rows = r->s->o, width = WK_SKETCH_WIDTH;
+    const int64_t blocks = (n + width - 1) / width;
+    drift_buffers b = {.anchor = op_in(r, "drift.anchor", n, 0),
+                       .sqnorm = op_output(r, op_typed(r, "drift.sqnorm", WK_F64, r->s->k, 0))};
+    b.d = (wk_drift_operands){.anchor = b.anchor->t, .sqnorm = b.sqnorm->t};
+    if (!rows) return b;
+    b.sketch = op_output(r, op_stacked(r, "drift.sketch", r->s->k, rows, width));
+    b.sign = op_typed(r, "drift.sign", WK_U8, n, 0);
+    b.rot = op_typed(r, "drift.rot", WK_U8, blocks, rows);
+    wk_stream s = wk_stream_at(wk_rng_key(4, WK_RNG_TEST, 1), 0, 0, 0);
+    FOR (i, n) op_set(b.sign, i, 0, wk_stream_below(&s, 256));
+    FOR (i, blocks)
+        FOR (j, rows) op_set(b.rot, i, j, wk_stream_below(&s, 256));
+    b.d.sketch = b.sketch->t, b.d.sign = b.sign->t, b.d.rot = b.rot->t;
+    return b;
+}
+
+/* What is expected of slot k when its numbers are w[…]. The sketch by its definition: for every
+ * row and bucket, the one number of each block that falls into it. */
+static void want_drift(op_run *r, const drift_buffers *b, int64_t k, const double *w) {
+    const int64_t n = r->s->d, width = WK_SKETCH_WIDTH;
+    double squares = 0;
+    FOR (i, n) squares += pow(w[i] - op_at(b->anchor, i, 0), 2);
+    op_want(b->sqnorm, k, 0, squares);
+    FOR (j, r->s->o)
+        FOR (bucket, width) {
+            double sum = 0;
+            for (int64_t block = 0; block * width < n; block++) {
+                const int64_t i = block * width + (bucket ^ (int64_t)op_at(b->rot, block, j));
+                if (i >= n) continue;
+                const bool minus = (int64_t)op_at(b->sign, i, 0) >> j & 1;
+                sum += (minus ? -1 : 1) * (w[i] - op_at(b->anchor, i, 0));
+            }
+            op_want(b->sketch, k, j * width + bucket, sum);
+        }
+}
+
+#define LONGEST 9000
+
+static weft_status run_drift(op_run *r) {
+    op_buf *w = op_in(r, "w", r->s->k, r->s->d);
+    slot_operands q = declare_slots(r);
+    drift_buffers b = declare_drift(r);
+    FOR (k, r->s->k) {
+        static double row[LONGEST];
+        FOR (i, r->s->d) row[i] = op_at(w, k, i);
+        if (active(&q, k)) want_drift(r, &b, k, row);
+    }
+    WEFT_TRY(op_upload(r));
+    return wk_drift(r->dev, &(wk_drift_args){.w = w->t, .slots = q.state, .drift = b.d});
+}
+
 static double clip_factor(const slot_operands *q, int64_t k, double clip) {
     return clip > 0 ? fmin(1, clip / (sqrt(op_at(q->sqnorm, k, 0)) + 1e-6)) : 1;
 }
 
+/* full: with drift. */
 static weft_status run_adamw_step(op_run *r) {
     const op_shape *s = r->s;
     const double b1 = (double)0.9f, b2 = (double)0.999f, eps = (double)1e-8f, decay = (double)0.01f;
     op_buf *w = op_out(r, "w", s->k, s->d), *g = op_in(r, "g", s->k, s->d),
            *m = op_out(r, "m", s->k, s->d), *v = op_out(r, "v", s->k, s->d);
     slot_operands q = declare_slots(r);
-    FOR (k, s->k)
+    drift_buffers b = {0};
+    if (s->full) b = declare_drift(r);
+    FOR (k, s->k) {
+        static double stepped[LONGEST];
         FOR (j, s->d) {
             op_set(v, k, j, fabs(op_at(v, k, j)));
             if (!active(&q, k)) continue;
@@ -76,15 +143,19 @@ static weft_status run_adamw_step(op_run *r) {
             const double mhat = m1 / (1 - pow(b1, t)), vhat = v1 / (1 - pow(b2, t));
             op_want(m, k, j, m1);
             op_want(v, k, j, v1);
-            op_want(w, k, j,
-                    op_at(w, k, j) - lr * decay * op_at(w, k, j) - lr * mhat / (sqrt(vhat) + eps));
+            const double w1 = (1 - lr * decay) * op_at(w, k, j) - lr * mhat / (sqrt(vhat) + eps);
+            op_want(w, k, j, w1);
+            stepped[j] = op_rounded(w, w1); /* drift goes on from what was stored */
         }
+        if (s->full && active(&q, k)) want_drift(r, &b, k, stepped);
+    }
     WEFT_TRY(op_upload(r));
     return wk_adamw_step(r->dev, &(wk_adamw_step_args){.w = w->t,
                                                        .g = g->t,
                                                        .m = m->t,
                                                        .v = v->t,
                                                        .slots = q.state,
+                                                       .drift = b.d,
                                                        .beta1 = 0.9f,
                                                        .beta2 = 0.999f,
                                                        .eps = 1e-8f,
@@ -141,6 +212,68 @@ static weft_status run_update_add(op_run *r) {
             .acc = acc->t, .w = w->t, .anchor = anchor->t, .sqnorm = sqnorm->t, .weight = 0.3});
 }
 
+static weft_status run_weighted_sum(op_run *r) {
+    const op_shape *s = r->s;
+    op_buf *x = op_in(r, "x", s->n, s->d), *weight = op_typed(r, "weight", WK_F64, s->n, 0),
+           *y = op_output(r, op_typed(r, "y", WK_F64, s->d, 0));
+    FOR (j, s->d) {
+        double sum = 0;
+        FOR (n, s->n) sum += op_at(weight, n, 0) * op_at(x, n, j);
+        op_want(y, j, 0, sum);
+    }
+    WEFT_TRY(op_upload(r));
+    return wk_weighted_sum(r->dev, &(wk_weighted_sum_args){y->t, x->t, weight->t});
+}
+
+/* Ranks [o, k) of n values. full: with equal values, infinities and NaN among them. */
+static weft_status run_order_stat(op_run *r) {
+    const op_shape *s = r->s;
+    op_buf *x = op_in(r, "x", s->n, s->d), *y = op_out(r, "y", s->d, 0);
+    const double odd[] = {0, -HUGE_VAL, (double)NAN, 0, 1, HUGE_VAL, 1, -1, (double)NAN, -0.0};
+    if (s->full)
+        FOR (n, s->n)
+            FOR (j, s->d)
+                if ((n + j) % 3) op_set(x, n, j, odd[(3 * n + 7 * j) % 10]);
+    FOR (j, s->d) {
+        /* The rank of a value is the number of values that go before it. */
+        double sum = 0;
+        FOR (n, s->n) {
+            const double value = op_at(x, n, j);
+            int64_t rank = 0;
+            FOR (m, s->n) {
+                const double other = op_at(x, m, j);
+                const bool equal = other == value || (isnan(other) && isnan(value));
+                rank += equal ? m < n : other < value || (isnan(value) && !isnan(other));
+            }
+            if (rank >= s->o && rank < s->k) sum += value;
+        }
+        op_want(y, j, 0, sum / (s->k - s->o));
+    }
+    WEFT_TRY(op_upload(r));
+    return wk_order_stat(r->dev,
+                         &(wk_order_stat_args){.y = y->t, .x = x->t, .lo = s->o, .hi = s->k});
+}
+
+/* p: sigma. */
+static weft_status run_noise(op_run *r) {
+    op_buf *y = op_out(r, "y", r->s->d, 0);
+    const uint64_t key = wk_rng_key(9, WK_RNG_TEST, 3);
+    FOR (i, r->s->d) {
+        const wk_philox v = wk_philox4(key, (uint32_t)(i / 4), 11, 12, 13);
+        const int pair = i % 4 < 2 ? 0 : 2;
+        const double u = ldexp(v.v[pair] + 0.5, -32), turn = ldexp(v.v[pair + 1] + 0.5, -32);
+        const double quarter = i % 2 ? acos(-1) / 2 : 0; /* cos a = sin(a + pi/2) */
+        op_want(y, i, 0,
+                op_at(y, i, 0) +
+                    (double)r->s->p * sqrt(-2 * log(u)) * sin(2 * acos(-1) * turn + quarter));
+    }
+    WEFT_TRY(op_upload(r));
+    return wk_noise(
+        r->dev,
+        &(wk_noise_args){
+            .y = y->t, .key = key, .step = 11, .round = 12, .client = 13, .sigma = r->s->p});
+}
+
 /* full: bias correction and weight decay, at step 3. */
 static weft_status run_server_step(op_run *r) {
     const op_shape *s = r->s;
@@ -186,13 +319,34 @@ const op_case op_cases_train[] = {
     {"grad_norm", "proximal", run_grad_norm, {.k = 5, .d = 129, .p = 0.1f}},
     {"grad_norm", "long", run_grad_norm, {.k = 3, .d = 40000}},
     {"grad_norm", "not finite", run_grad_norm, {.k = 5, .d = 40, .full = true}},
+    {"drift", "norm alone", run_drift, {.k = 5, .d = 1031, .pad = 3}},
+    {"drift", "shorter than a block", run_drift, {.k = 5, .d = 40, .o = 2}},
+    {"drift", "a whole block", run_drift, {.k = 3, .d = 256, .o = 1, .pad = 1}},
+    {"drift", "odd, sketch", run_drift, {.k = 5, .d = 1031, .o = 5, .pad = 3}},
+    {"drift", "long, sketch of 8 rows", run_drift, {.k = 3, .d = 8705, .o = 8}},
     {"adamw_step", "plain", run_adamw_step, {.k = 5, .d = 203}},
     {"adamw_step", "clipped, strided", run_adamw_step, {.k = 5, .d = 64, .pad = 5, .p = 0.7f}},
+    {"adamw_step", "clipped, drift", run_adamw_step, {.k = 5, .d = 777, .p = 0.7f, .full = true}},
+    {"adamw_step", "drift, sketch", run_adamw_step, {.k = 5, .d = 5003, .o = 5, .pad = 1, .full = true}},
     {"sgd_step", "plain", run_sgd_step, {.k = 5, .d = 203, .pad = 1}},
     {"sgd_step", "clipped", run_sgd_step, {.k = 5, .d = 64, .full = true}},
     {"sgd_step", "momentum", run_sgd_step, {.k = 5, .d = 203, .p = 0.9f}},
     {"sgd_step", "nesterov, clipped", run_sgd_step, {.k = 5, .d = 77, .pad = 3, .p = 0.9f, .full = true}},
     {"update_add", "odd", run_update_add, {.d = 1001}},
+    {"weighted_sum", "odd", run_weighted_sum, {.n = 7, .d = 1001, .pad = 3}},
+    {"weighted_sum", "one row", run_weighted_sum, {.n = 1, .d = 64}},
+    {"weighted_sum", "no rows", run_weighted_sum, {.n = 0, .d = 9}},
+    {"weighted_sum", "many rows", run_weighted_sum, {.n = 300, .d = 33}},
+    {"order_stat", "median of odd", run_order_stat, {.n = 9, .d = 301, .o = 4, .k = 5, .pad = 3}},
+    {"order_stat", "median of even", run_order_stat, {.n = 10, .d = 64, .o = 4, .k = 6}},
+    {"order_stat", "trimmed mean", run_order_stat, {.n = 33, .d = 65, .o = 5, .k = 28, .pad = 1}},
+    {"order_stat", "one row", run_order_stat, {.n = 1, .d = 7, .o = 0, .k = 1}},
+    {"order_stat", "equal, infinite, NaN: median", run_order_stat, {.n = 20, .d = 61, .o = 9, .k = 11, .full = true}},
+    {"order_stat", "equal, infinite, NaN: tail", run_order_stat, {.n = 21, .d = 61, .o = 12, .k = 21, .full = true}},
+    {"order_stat", "many rows", run_order_stat, {.n = 1025, .d = 9, .o = 100, .k = 925}},
+    {"noise", "odd", run_noise, {.d = 1003, .p = 1.0f}},
+    {"noise", "small", run_noise, {.d = 2, .p = 0.01f}},
+    {"noise", "none", run_noise, {.d = 17, .p = 0.0f}},
     {"server_step", "avg", run_server_step, {.d = 301, .kind = WK_SERVER_AVG}},
     {"server_step", "avgm", run_server_step, {.d = 301, .kind = WK_SERVER_AVGM}},
     {"server_step", "adagrad", run_server_step, {.d = 301, .kind = WK_SERVER_ADAGRAD}},

@@ -260,10 +260,85 @@ static void optimizers(void **state) {
     refused(wk_server_step(dev, &server), WEFT_E_SHAPE, "delta is float32, needed is float64");
 }
 
+static void drift(void **state) {
+    (void)state;
+    wk_slot_state slots = {ints(3), vec(3), typed(WK_F64, 3, -1), ints(3)};
+    const wk_drift_operands ok = {.anchor = vec(600),
+                                  .sqnorm = typed(WK_F64, 3, -1),
+                                  .sketch = stack(3, 5, 256),
+                                  .sign = typed(WK_U8, 600, -1),
+                                  .rot = typed(WK_U8, 3, 5)};
+    wk_drift_args a = {.w = mat(3, 600), .slots = slots, .drift = ok};
+    check_ok(wk_drift(dev, &a), &ctx.err);
+    a.drift.anchor.ndim = 0;
+    refused(wk_drift(dev, &a), WEFT_E_ARG, "drift: drift.anchor is not given");
+    a.drift = ok, a.drift.anchor = vec(601);
+    refused(wk_drift(dev, &a), WEFT_E_SHAPE, "drift.anchor (601) but w is (3,600)");
+    a.drift = ok, a.drift.sqnorm = slots.sqnorm;
+    refused(wk_drift(dev, &a), WEFT_E_ARG, "drift.sqnorm (3) overlaps slots.sqnorm (3)");
+    a.drift = ok, a.drift.rot.ndim = 0;
+    refused(wk_drift(dev, &a), WEFT_E_ARG, "drift.sketch, sign and rot must be given together");
+    a.drift = ok, a.drift.rot = typed(WK_U8, 2, 5);
+    refused(wk_drift(dev, &a), WEFT_E_SHAPE, "drift.rot has 2 rows, needed are 3");
+    a.drift = ok, a.drift.rot = typed(WK_U8, 3, 4);
+    refused(wk_drift(dev, &a), WEFT_E_SHAPE, "drift.rot (3,4) but drift.sketch is (3,5,256)");
+    a.drift = ok, a.drift.sketch = stack(3, 9, 256);
+    refused(wk_drift(dev, &a), WEFT_E_SHAPE, "drift.sketch has 9 rows, possible are 1 to 8");
+    a.drift = ok, a.drift.sketch = stack(3, 5, 128);
+    refused(wk_drift(dev, &a), WEFT_E_SHAPE, "drift.sketch is 128 wide, needed is 256");
+    a.drift = (wk_drift_operands){.anchor = ok.anchor, .sqnorm = ok.sqnorm};
+    check_ok(wk_drift(dev, &a), &ctx.err);
+
+    wk_adamw_step_args step = {.w = mat(3, 600),
+                               .g = mat(3, 600),
+                               .m = mat(3, 600),
+                               .v = mat(3, 600),
+                               .slots = slots,
+                               .drift = ok};
+    check_ok(wk_adamw_step(dev, &step), &ctx.err);
+    step.drift.anchor.ndim = 0;
+    refused(wk_adamw_step(dev, &step), WEFT_E_ARG, "drift is given without drift.anchor");
+    step.drift = ok, step.drift.sign = vec(600);
+    refused(wk_adamw_step(dev, &step), WEFT_E_SHAPE, "drift.sign is float32, needed is uint8");
+}
+
+static void federation(void **state) {
+    (void)state;
+    wk_weighted_sum_args sum = {
+        .y = typed(WK_F64, 9, -1), .x = mat(4, 9), .weight = typed(WK_F64, 4, -1)};
+    check_ok(wk_weighted_sum(dev, &sum), &ctx.err);
+    sum.weight = vec(4);
+    refused(wk_weighted_sum(dev, &sum), WEFT_E_SHAPE, "weight is float32, needed is float64");
+    sum.weight = typed(WK_F64, 5, -1);
+    refused(wk_weighted_sum(dev, &sum), WEFT_E_SHAPE, "weight (5) but x is (4,9)");
+    sum.weight = typed(WK_F64, 4, -1), sum.y = typed(WK_F64, 8, -1);
+    refused(wk_weighted_sum(dev, &sum), WEFT_E_SHAPE, "y (8) but x is (4,9)");
+
+    wk_order_stat_args rank = {.y = vec(9), .x = mat(4, 9), .lo = 1, .hi = 3};
+    check_ok(wk_order_stat(dev, &rank), &ctx.err);
+    rank.hi = 5;
+    refused(wk_order_stat(dev, &rank), WEFT_E_ARG, "order_stat: ranks [1,5) of 4 values");
+    rank.hi = 1;
+    refused(wk_order_stat(dev, &rank), WEFT_E_ARG, "ranks [1,1) of 4 values");
+    rank.lo = -1;
+    refused(wk_order_stat(dev, &rank), WEFT_E_ARG, "ranks [-1,1) of 4 values");
+    rank.x = mat(WK_MAX_RANKED + 1, 9), rank.lo = 0;
+    refused(wk_order_stat(dev, &rank), WEFT_E_UNSUPPORTED, "4097 rows, above the limit of 4096");
+
+    wk_noise_args noise = {.y = vec(9), .sigma = 0.1f};
+    check_ok(wk_noise(dev, &noise), &ctx.err);
+    noise.sigma = -1;
+    refused(wk_noise(dev, &noise), WEFT_E_ARG, "noise: sigma is -1");
+    noise.sigma = 1, noise.y = typed(WK_F64, 9, -1);
+    refused(wk_noise(dev, &noise), WEFT_E_SHAPE, "y is float64, needed is float32");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(linear),          cmocka_unit_test(overlaps), cmocka_unit_test(segments),
-        cmocka_unit_test(hidden_operands), cmocka_unit_test(layers),   cmocka_unit_test(optimizers),
+        cmocka_unit_test(linear),   cmocka_unit_test(overlaps),
+        cmocka_unit_test(segments), cmocka_unit_test(hidden_operands),
+        cmocka_unit_test(layers),   cmocka_unit_test(optimizers),
+        cmocka_unit_test(drift),    cmocka_unit_test(federation),
     };
     return cmocka_run_group_tests(tests, open_dry, close_dry);
 }

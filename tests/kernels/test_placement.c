@@ -22,6 +22,8 @@ enum {
     WIDTH = D / HEADS,
     SLOTS = 5,
     P = R * D + O * R + C * D + C, /* A, B, head, its bias */
+    ROWS = 2,                      /* of the sketch */
+    BLOCKS = (P + WK_SKETCH_WIDTH - 1) / WK_SKETCH_WIDTH,
 };
 
 static const int32_t client_begin[] = {0, 13, 20, N};
@@ -32,7 +34,8 @@ enum { SEQUENCES = 7 };
 /* What goes in. Rows of one client are the same numbers wherever they lie. */
 typedef struct inputs {
     float x[N * D], dy[N * O], dz[N * D], weight[O * D], bias[O], gamma[D], beta[D];
-    float w[SLOTS * P], loss_weight[N];
+    float w[SLOTS * P], loss_weight[N], anchor[P];
+    uint8_t sign[P], rot[BLOCKS * ROWS];
     int32_t label[N];
 } inputs;
 
@@ -42,7 +45,8 @@ typedef struct outputs {
     float mean[N], rstd[N], dnorm[N * D], act[N * O], dact[N * O], o[N * D], lse[N * HEADS];
     float dq[N * D], dk[N * D], dv[N * D], head[N * C], loss[N], dlogits[N * C];
     float grad[SLOTS * P], w[SLOTS * P], m[SLOTS * P], v[SLOTS * P];
-    double loss_sum[SLOTS], sqnorm[SLOTS];
+    float sketch[SLOTS * ROWS * WK_SKETCH_WIDTH];
+    double loss_sum[SLOTS], sqnorm[SLOTS], drift[SLOTS];
 } outputs;
 
 static wk_ctx ctx;
@@ -176,6 +180,12 @@ static void head_and_step(wk_dev *dev, inputs *in, outputs *out, int64_t n, wk_s
     int32_t dead[SLOTS] = {0};
     wk_slot_state slots = {wk_vec(step, WK_I32, SLOTS), vec(lr, SLOTS),
                            wk_vec(out->sqnorm, WK_F64, SLOTS), wk_vec(dead, WK_I32, SLOTS)};
+    wk_drift_operands drift = {
+        .anchor = vec(in->anchor, P),
+        .sqnorm = wk_vec(out->drift, WK_F64, SLOTS),
+        .sketch = {out->sketch, {SLOTS, ROWS, WK_SKETCH_WIDTH}, ROWS * WK_SKETCH_WIDTH, 3, WK_F32},
+        .sign = wk_vec(in->sign, WK_U8, P),
+        .rot = wk_mat(in->rot, WK_U8, BLOCKS, ROWS)};
     memcpy(out->w, in->w, sizeof out->w);
     RUN(wk_grad_norm(dev, &(wk_grad_norm_args){.g = mat(out->grad, SLOTS, P), .slots = slots}));
     RUN(wk_adamw_step(dev, &(wk_adamw_step_args){.w = mat(out->w, SLOTS, P),
@@ -183,6 +193,7 @@ static void head_and_step(wk_dev *dev, inputs *in, outputs *out, int64_t n, wk_s
                                                  .m = mat(out->m, SLOTS, P),
                                                  .v = mat(out->v, SLOTS, P),
                                                  .slots = slots,
+                                                 .drift = drift,
                                                  .beta1 = 0.9f,
                                                  .beta2 = 0.999f,
                                                  .eps = 1e-8f,
@@ -234,15 +245,18 @@ static void same_rows(const char *name, const float *pack, const float *other, i
 static void same_client(const outputs *pack, const outputs *other, int other_shift, int32_t at,
                         int c) {
     const int ps = slot_of(c, 0), os = slot_of(c, other_shift);
-#define ROWS(field, width) same_rows(#field, pack->field, other->field + at * (width), c, width)
+#define EACH_ROW(field, width) same_rows(#field, pack->field, other->field + at * (width), c, width)
 #define SLOT(field, n)                                                                             \
     check_same(#field, &pack->field[ps * (n)], &other->field[os * (n)], (n) * sizeof *pack->field)
-    ROWS(y, O), ROWS(dx, D), ROWS(s, R), ROWS(up, O), ROWS(ds, R), ROWS(dropped, D);
-    ROWS(norm, D), ROWS(mean, 1), ROWS(rstd, 1), ROWS(dnorm, D), ROWS(act, O), ROWS(dact, O);
-    ROWS(o, D), ROWS(lse, HEADS), ROWS(dq, D), ROWS(dk, D), ROWS(dv, D);
-    ROWS(head, C), ROWS(loss, 1), ROWS(dlogits, C);
+    EACH_ROW(y, O), EACH_ROW(dx, D), EACH_ROW(s, R), EACH_ROW(up, O), EACH_ROW(ds, R),
+        EACH_ROW(dropped, D);
+    EACH_ROW(norm, D), EACH_ROW(mean, 1), EACH_ROW(rstd, 1), EACH_ROW(dnorm, D), EACH_ROW(act, O),
+        EACH_ROW(dact, O);
+    EACH_ROW(o, D), EACH_ROW(lse, HEADS), EACH_ROW(dq, D), EACH_ROW(dk, D), EACH_ROW(dv, D);
+    EACH_ROW(head, C), EACH_ROW(loss, 1), EACH_ROW(dlogits, C);
     SLOT(grad, P), SLOT(w, P), SLOT(m, P), SLOT(v, P), SLOT(loss_sum, 1), SLOT(sqnorm, 1);
-#undef ROWS
+    SLOT(drift, 1), SLOT(sketch, ROWS * WK_SKETCH_WIDTH);
+#undef EACH_ROW
 #undef SLOT
 }
 
@@ -269,16 +283,19 @@ static wk_dev *open_device(const char *backend, int threads) {
 static void clients_are_independent_on(const char *backend) {
     static inputs in;
     static outputs pack, other;
-    float *const fields[] = {in.x,     in.dy,   in.dz, in.weight,     in.bias,
-                             in.gamma, in.beta, in.w,  in.loss_weight};
-    const size_t sizes[] = {N * D, N * O, N * D, O * D, O, D, D, SLOTS * P, N};
-    for (uint32_t i = 0; i < 9; i++) check_randn(fields[i], sizes[i], 11, i, 1);
+    float *const fields[] = {in.x,     in.dy,   in.dz, in.weight,      in.bias,
+                             in.gamma, in.beta, in.w,  in.loss_weight, in.anchor};
+    const size_t sizes[] = {N * D, N * O, N * D, O * D, O, D, D, SLOTS * P, N, P};
+    for (uint32_t i = 0; i < 10; i++) check_randn(fields[i], sizes[i], 11, i, 1);
+    for (int i = 0; i < P; i++) in.sign[i] = (uint8_t)(i * 37 >> 3);
+    for (int i = 0; i < BLOCKS * ROWS; i++) in.rot[i] = (uint8_t)(57 * i + 11);
     for (int i = 0; i < N; i++) in.label[i] = i % 7 == 4 ? -1 : i % C;
     wk_ctx_init(&ctx, NULL);
     wk_dev *one = open_device(backend, 1), *two = open_device(backend, 2);
     run_clients(one, &in, &pack, 0, 3, 0);
     for (int c = 0; c < 3; c++)
-        assert_true(pack.w[slot_of(c, 0) * P] != in.w[c * P]); /* something happened */
+        assert_true(pack.w[slot_of(c, 0) * P] != in.w[c * P] &&
+                    pack.drift[slot_of(c, 0)] > 0); /* something happened */
     run_clients(two, &in, &other, 0, 3, 0);
     check_same("two threads", &other, &pack, sizeof pack);
     for (int c = 0; c < 3; c++) {

@@ -5,8 +5,6 @@
 
 #include "tests/simt/simt_check.h"
 
-#define FOR(i, n) for (int64_t i = 0; i < (n); i++)
-
 typedef struct shape {
     int32_t k, rows; /* slots, rows of the sketch */
     int64_t p;
@@ -21,7 +19,7 @@ typedef struct cohort {
     size_t bytes;
     wk_tensor w, g, m, v, anchor;
     wk_slot_state slots;
-    wk_drift drift;
+    wk_drift_operands drift;
 } cohort;
 
 static const int32_t steps[] = {1, 0, 7, 3, 1000}, deads[] = {0, 0, 0, 1, 0};

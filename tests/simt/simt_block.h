@@ -83,6 +83,7 @@ static inline int __syncthreads_and(int p) {
 /* Memory is sequentially consistent here: a missing fence is not seen. */
 static inline void __threadfence() {}
 static inline void __threadfence_block() {}
+static inline void __threadfence_system() {}
 
 /* Real atomics, so that TSan knows them as such. None for floats: their sums depend on the order,
  * which ops may not. */

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FOR(i, n) for (int64_t i = 0; i < (n); i++)
+
 #define POISON 0x7fc0deadu /* a NaN: what reads it shows it */
 
 static int checks_failed;

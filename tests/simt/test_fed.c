@@ -4,14 +4,6 @@
 #include "kernels/cuda/cuda.h"
 #include "tests/simt/simt_check.h"
 
-weft_status cuda_weighted_sum(wk_dev *dev, const wk_weighted_sum_args *a);
-weft_status cuda_order_stat(wk_dev *dev, const wk_order_stat_args *a);
-weft_status cuda_noise(wk_dev *dev, const wk_noise_args *a);
-#define wk_weighted_sum cuda_weighted_sum
-#define wk_order_stat   cuda_order_stat
-#define wk_noise        cuda_noise
-#define FOR(i, n)       for (int64_t i = 0; i < (n); i++)
-
 static wk_tensor floats(int64_t n, uint32_t tensor, int shift) {
     float *x = (float *)take((size_t)(n + shift) * 4) + shift;
     FOR (i, n) x[i] = value_of(tensor, 0, i);

@@ -4,10 +4,7 @@
 #include "kernels/cuda/cuda.h"
 #include "tests/simt/cohort.h"
 
-weft_status cuda_drift(wk_dev *dev, const wk_drift_args *a);
-#define wk_drift_op cuda_drift
-#define TOLERANCE   2e-6
-#define FOR(i, n)   for (int64_t i = 0; i < (n); i++)
+#define TOLERANCE 2e-6
 
 /* ---- the ops on a cohort ---- */
 
@@ -44,7 +41,7 @@ static void run(wk_dev *dev, cohort *c, job what) {
         if (what == ADAMW) break;
         /* fallthrough */
     case DRIFT:
-        DO(wk_drift_op(dev, &(wk_drift_args){.w = c->w, .slots = c->slots, .drift = c->drift}));
+        DO(wk_drift(dev, &(wk_drift_args){.w = c->w, .slots = c->slots, .drift = c->drift}));
         break;
     case SGD:
         DO(wk_sgd_step(
@@ -336,7 +333,10 @@ int main(void) {
     test_shape(dev, (shape){.k = 4, .rows = 8, .p = 2048, .pad = 4, .shift = 4});
     test_shape(dev, (shape){.k = 1, .rows = 5, .p = 1201, .no_eps = true});
     test_long(dev, 257 * 8192 + 1);
+#ifndef __SANITIZE_ADDRESS__ /* minutes there, and no line of a kernel that the last did not reach \
+                              */
     test_long(dev, (4096 + 2) * 8192 + 3);
+#endif
     test_alone(dev, (shape){.k = 5, .rows = 5, .p = 8197, .pad = 3});
     test_alone(dev, (shape){.k = 5, .rows = 3, .p = 700});
     test_groups(dev, (shape){.k = 5, .rows = 5, .p = 8197, .pad = 3});
