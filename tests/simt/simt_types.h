@@ -100,6 +100,9 @@ static inline uint16_t __bfloat16_as_ushort(bf16 b) {
 static inline bf16 __ushort_as_bfloat16(uint16_t u) {
     return bf16{u};
 }
+static inline uint32_t pack_bf16(float lo, float hi) {
+    return (uint32_t)__float2bfloat16(hi).u << 16 | __float2bfloat16(lo).u;
+}
 
 static inline uint32_t pack_bf16(float lo, float hi) {
     return (uint32_t)__float2bfloat16(hi).u << 16 | __float2bfloat16(lo).u;
