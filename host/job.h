@@ -7,6 +7,7 @@
 #include "host/dataset.h"
 #include "host/model_folder.h"
 #include "host/progress.h"
+#include "host/state_file.h"
 
 /* What a command needs of a job. */
 typedef enum wh_job_need {
@@ -27,6 +28,7 @@ typedef struct wh_job {
     bool partition_is_loaded; /* from partition.file: its owner frees it */
     wh_log log;
     wh_progress progress;
+    wh_state_file state; /* of clients, when memory does not hold it */
     double loop_started; /* wh_clock() at the start of the rounds; 0: not in them */
 } wh_job;
 
@@ -37,7 +39,7 @@ WEFT_NODISCARD weft_status wh_job_open(wh_job *job, const char *path, const wh_c
 void wh_job_close(wh_job *job);
 
 /* Options for weft_engine_open and weft_plan_build; borrows everything from the job. The tick hook
- * feeds the progress line and stops on a signal. */
+ * feeds the progress line and stops on a signal; the store is job->state. */
 weft_engine_options wh_job_engine_options(wh_job *job);
 
 /* The clients that a round samples from. */
