@@ -29,7 +29,8 @@ typedef struct bench {
     cublasLtHandle_t lt;
     cudaEvent_t begin, end;
     unsigned char *pool, *result, *workspace; /* device memory */
-    size_t pool_bytes, result_bytes, at;      /* at: how far calls have moved through the pool */
+    size_t pool_bytes, result_bytes;
+    size_t at, result_at; /* how far calls have moved through them */
     FILE *json;
     int lines;
     bool quick;
@@ -97,13 +98,19 @@ static unsigned char *from_pool(bench *b, size_t *offset, size_t bytes) {
     *offset += (bytes + 255) / 256 * 256;
     return p;
 }
-/* Start of a call that needs `bytes` of the pool; the next call starts elsewhere. */
-static size_t move_on(bench *b, size_t bytes) {
-    if (bytes + 4096 > b->pool_bytes) fail("pool", "an operand is larger than the pool");
-    if (b->at + bytes + 4096 > b->pool_bytes) b->at = 0;
-    const size_t here = b->at;
-    b->at += ((bytes > POOL_STEP ? bytes : POOL_STEP) + 255) / 256 * 256;
+/* Where a call may use `bytes` of `size`; the next call's place is another one. */
+static size_t move_on(size_t *at, size_t size, size_t bytes) {
+    if (bytes > size) fail("pool", "an operand does not fit");
+    if (*at + bytes > size) *at = 0;
+    const size_t here = *at;
+    *at += ((bytes > POOL_STEP ? bytes : POOL_STEP) + 255) / 256 * 256;
     return here;
+}
+static size_t move_operands(bench *b, size_t bytes) {
+    return move_on(&b->at, b->pool_bytes, bytes);
+}
+static unsigned char *move_result(bench *b, size_t bytes) {
+    return b->result + move_on(&b->result_at, b->result_bytes, bytes);
 }
 
 /* ---- copy ---- */
@@ -115,14 +122,14 @@ typedef struct copy_case {
 
 static bool call_copy(bench *b, void *what) {
     const copy_case *c = what;
-    size_t at = move_on(b, c->bytes);
-    unsigned char *from = from_pool(b, &at, c->bytes);
+    size_t at = move_operands(b, c->bytes);
+    unsigned char *from = from_pool(b, &at, c->bytes), *to = move_result(b, c->bytes);
     if (c->by_runtime)
-        return cudaMemcpyAsync(b->result, from, c->bytes, cudaMemcpyDeviceToDevice,
+        return cudaMemcpyAsync(to, from, c->bytes, cudaMemcpyDeviceToDevice,
                                cuda_lane_of(b->dev)->stream) == cudaSuccess;
     const int64_t n = (int64_t)(c->bytes / 4);
-    must(b, wk_copy(b->dev, &(wk_copy_args){.y = wk_vec(b->result, WK_F32, n),
-                                            .x = wk_vec(from, WK_F32, n)}));
+    must(b, wk_copy(b->dev,
+                    &(wk_copy_args){.y = wk_vec(to, WK_F32, n), .x = wk_vec(from, WK_F32, n)}));
     return true;
 }
 
@@ -154,17 +161,17 @@ static bool call_product(bench *b, void *what) {
     const size_t w_bytes = (size_t)(s->width * s->inner) * size,
                  in_bytes = (size_t)(s->rows * s->inner) * size,
                  out_bytes = (size_t)(s->rows * s->width) * size;
-    size_t at =
-        move_on(b, w_bytes + in_bytes + (s->add ? out_bytes : 0) + (size_t)s->width * size + 2048);
+    const size_t c_bytes = s->add && s->forward ? out_bytes : 0;
+    size_t at = move_operands(b, w_bytes + in_bytes + c_bytes + (size_t)s->width * size + 4 * 256);
     unsigned char *w = from_pool(b, &at, w_bytes), *in = from_pool(b, &at, in_bytes),
                   *bias = from_pool(b, &at, (size_t)s->width * size),
-                  *c = s->add ? from_pool(b, &at, out_bytes) : NULL;
-    if (out_bytes > b->result_bytes) fail("pool", "a result is larger than its memory");
+                  *out = move_result(b, out_bytes),
+                  *c = c_bytes ? from_pool(b, &at, c_bytes) : out; /* dX += works in place */
     if (!p->dev)
-        return !trial_run(&p->trial, b->lt, p->candidate, w, in, bias, c, b->result, b->workspace,
+        return !trial_run(&p->trial, b->lt, p->candidate, w, in, bias, c, out, b->workspace,
                           cuda_lane_of(b->dev)->stream);
     const wk_tensor none = {0}, x = wk_mat(in, type, s->rows, s->inner),
-                    y = wk_mat(b->result, type, s->rows, s->width);
+                    y = wk_mat(out, type, s->rows, s->width);
     wk_weight weight = {.o = s->forward ? s->width : s->inner,
                         .d = s->forward ? s->inner : s->width};
     weight.w = wk_mat(w, type, weight.o, weight.d);

@@ -15,7 +15,7 @@
 typedef struct trial_shape {
     int64_t rows, width, inner;
     bool forward; /* W (width, inner), transposed; else W (inner, width) */
-    bool add;     /* + c, which is not the result */
+    bool add;     /* + c */
     bool bias;    /* BIAS epilogue */
 } trial_shape;
 
