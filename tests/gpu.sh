@@ -218,7 +218,7 @@ rival() { # NAME MINIMUM LIMIT MODES JOB…
     merge >"$out/result.json"
     return $rc
 }
-on_gpu peft && rival peft 30 150 eager,graph e1-8x128:64 e8-pack:1 e1-16xragged:64
+on_gpu peft && rival peft 30 150 eager,graph,graph-lean e1-8x128:64 e8-pack:1 e1-16xragged:64
 if on_gpu kernels; then
     run kernels 15 60 "$dir/bench/bench_ops_cuda" --json "$work/kernels.new" && measured kernels
 fi
@@ -226,7 +226,7 @@ if on_gpu placement; then
     run placement 15 60 "$dir/bench/bench_round_cuda" --device cuda --placement --only e1-8x128 --steps $steps \
         --quick --json "$work/placement.new" && measured placement
 fi
-on_gpu compile && rival compile 60 240 compile e1-8x128:64 e8-pack:1 e1-16xragged:64
+on_gpu compile && rival compile 60 240 compile-graph,compile-graph-lean,compile e1-8x128:64 e8-pack:1
 
 # ---- the table ----
 
