@@ -11,6 +11,7 @@
 #include "engine/pack.h"
 #include "engine/schedule.h"
 #include "engine/slots.h"
+#include "engine/work.h"
 
 /* The server's side: the global adapter and what the server optimizer keeps. */
 typedef struct we_server {
@@ -52,6 +53,8 @@ struct weft_engine {
     int64_t rounds_done;
     weft_wire wire_total;
     we_step_clock *clock; /* of a benchmark that is running, or NULL */
+    we_work work;         /* training since it was last cleared */
+    char device_reason[400];
 };
 
 /* Reports progress; WEFT_E_STOPPED when the host wants to stop. */

@@ -197,6 +197,16 @@ static void on_log(void *ud, weft_log_level level, const char *module, const cha
     wh_log_hook(&job->log, level, module, text);
 }
 
+/* The driver is asked only when its answer can matter: that takes a fraction of a second where
+ * there is one. */
+static const wh_plugin *find_plugin(wh_job *job) {
+    const char *device = weft_config_text(job->config, "run.device");
+    if (strcmp(device, "auto") != 0 && strncmp(device, "cuda", 4) != 0) return NULL;
+    if (!job->has_looked) wh_plugin_open(&job->plugin, NULL, NULL);
+    job->has_looked = true;
+    return &job->plugin;
+}
+
 weft_engine_options wh_job_engine_options(wh_job *job) {
     weft_engine_options options = WEFT_ENGINE_OPTIONS_INIT;
     options.config = job->config;
@@ -204,6 +214,8 @@ weft_engine_options wh_job_engine_options(wh_job *job) {
     options.train = job->has_train && job->partition ? &job->train.rows : NULL;
     options.test = job->has_test ? &job->test.rows : NULL;
     options.partition = job->partition;
+    const wh_plugin *plugin = find_plugin(job);
+    if (plugin) options.backend = plugin->backend, options.backend_note = plugin->note;
     options.hooks.ud = job;
     options.hooks.log = on_log;
     options.hooks.tick = on_tick;
