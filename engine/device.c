@@ -16,17 +16,14 @@ static const char *no_backend(const weft_engine *e) {
 /* For reports: what was asked for, and what decided where that was left open. */
 static void give_reason(weft_engine *e, we_device_kind kind) {
     const weft_config *cfg = e->cfg;
-    const bool found = kind == WE_DEVICE_AUTO && e->backend;
-    const bool none = kind == WE_DEVICE_AUTO && !e->backend;
-    (void)snprintf(e->device_reason, sizeof e->device_reason, "run.device=%.40s%s%.280s; %s",
-                   cfg->run_device,
-                   found  ? ", and there is a CUDA device"
-                   : none ? ", and there is no CUDA device: "
-                          : "",
-                   none ? no_backend(e) : "",
-                   cfg->run_dtype == WE_DTYPE_BF16  ? "run.dtype=bf16"
-                   : cfg->run_dtype == WE_DTYPE_F32 ? "run.dtype=f32"
-                                                    : "run.dtype=auto, the device's own");
+    const bool open = kind == WE_DEVICE_AUTO;
+    (void)snprintf(e->device_reason, sizeof e->device_reason,
+                   "run.device=%.40s%s%.280s; run.dtype=%s", cfg->run_device,
+                   open ? (e->backend ? ", there is a CUDA device" : ", no CUDA: ") : "",
+                   open && !e->backend ? no_backend(e) : "",
+                   cfg->run_dtype == WE_DTYPE_BF16  ? "bf16"
+                   : cfg->run_dtype == WE_DTYPE_F32 ? "f32"
+                                                    : "auto");
 }
 
 weft_status we_engine_open_device(weft_engine *e, wk_dev **out) {
@@ -52,7 +49,5 @@ weft_status we_engine_open_device(weft_engine *e, wk_dev **out) {
     };
     give_reason(e, choice.kind);
     if (plugin) return wk_dev_open_backend(out, &e->ctx, e->backend, &options);
-    if (choice.kind == WE_DEVICE_AUTO && e->backend_note)
-        wk_log(&e->ctx, WK_LOG_INFO, "device", "computing on the CPU: %s", e->backend_note);
     return wk_dev_open(out, &e->ctx, &options);
 }

@@ -54,7 +54,7 @@ struct weft_engine {
     weft_wire wire_total;
     we_step_clock *clock; /* of a benchmark that is running, or NULL */
     we_work work;         /* training since it was last cleared */
-    char device_reason[400];
+    char device_reason[WEFT_DEVICE_REASON];
 };
 
 /* Reports progress; WEFT_E_STOPPED when the host wants to stop. */

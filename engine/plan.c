@@ -68,6 +68,7 @@ static weft_status dry_run(weft_plan *plan, weft_engine *e) {
     if (st != WEFT_OK) goto out;
     plan->backend = target->backend->name;
     plan->hidden_dtype = wk_dtype_name(target->hidden);
+    memcpy(plan->device_reason, e->device_reason, sizeof plan->device_reason);
     wk_dev_options dry = {.backend = "dry", .threads = 1, .hidden = target->hidden};
     WEFT_TRY_GOTO(st, wk_dev_open(&e->dev, &e->ctx, &dry), out);
     wk_dev_dry_plan_for(e->dev, target);

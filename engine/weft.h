@@ -361,7 +361,8 @@ uint32_t weft_backend_interface(void);
 
 /* ---- plan ---- */
 
-#define WEFT_PLAN_ITEMS 24
+#define WEFT_PLAN_ITEMS    24
+#define WEFT_DEVICE_REASON 400 /* bytes */
 
 typedef struct weft_plan_item {
     const char *name; /* "base weights", "activations", … */
@@ -387,6 +388,7 @@ typedef struct weft_plan {
      * where `profile` has what this engine computes. */
     double model_flops;
     const char *backend, *hidden_dtype; /* that the plan is for; as in weft_engine_info */
+    char device_reason[WEFT_DEVICE_REASON];
 } weft_plan;
 
 /* What a run would take, from the configuration, the model's config and the rows; touches no

@@ -21,8 +21,8 @@ static void pair(wh_text_table *t, const char *name, const char *format, ...) {
 static void figures(wh_text_table *t, const wh_bench_result *r) {
     const weft_bench *b = &r->bench;
     char tokens[32], clients[32];
-    pair(t, "device", "%s (%s), %s, %d threads", r->info.backend, r->info.backend_note,
-         r->info.hidden_dtype, r->info.threads);
+    pair(t, "device", "%s (%s), %s, %d thread%s", r->info.backend, r->info.backend_note,
+         r->info.hidden_dtype, r->info.threads, r->info.threads == 1 ? "" : "s");
     pair(t, "chosen by", "%s", r->info.device_reason);
     pair(t, "ceilings", "%.3f TFLOP/s, %.1f GB/s, measured now", 1e-12 * b->ceilings.flops,
          1e-9 * b->ceilings.bytes);

@@ -9,9 +9,8 @@
 
 /* The plan first: it says whether the job can be timed before weights are read. */
 static weft_status measure(wh_job *job, wh_bench_result *r, weft_engine **engine, weft_error *err) {
-    weft_engine_options options = wh_job_engine_options(job), quiet = options;
-    quiet.hooks.log = NULL; /* the engine will say the same */
-    WEFT_TRY(weft_plan_build(&r->plan, &quiet, err));
+    weft_engine_options options = wh_job_engine_options(job);
+    WEFT_TRY(weft_plan_build(&r->plan, &options, err));
     if (r->plan.profile_steps < WEFT_BENCH_MIN_STEPS) {
         return WEFT_FAIL(err, WEFT_E_CONFIG,
                          "a round of this job has %" PRId64 " optimizer step%s, a median needs %d: "

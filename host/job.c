@@ -222,6 +222,12 @@ weft_engine_options wh_job_engine_options(wh_job *job) {
     return options;
 }
 
+void wh_job_tell_device(wh_job *job, const weft_engine_info *info) {
+    wh_log_info(&job->log, "device: %s (%s), %s, %d thread%s; %s", info->backend,
+                info->backend_note, info->hidden_dtype, info->threads,
+                info->threads == 1 ? "" : "s", info->device_reason);
+}
+
 int32_t wh_job_clients(const wh_job *job) {
     return job->partition ? job->partition->n_clients
                           : (int32_t)weft_config_int(job->config, "fl.num_clients");

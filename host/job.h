@@ -44,6 +44,9 @@ void wh_job_close(wh_job *job);
  * so call it once the job is known to be good. */
 weft_engine_options wh_job_engine_options(wh_job *job);
 
+/* One line for the log: which device computes, in which dtype, and why. */
+void wh_job_tell_device(wh_job *job, const weft_engine_info *info);
+
 /* The clients that a round samples from. */
 int32_t wh_job_clients(const wh_job *job);
 /* Short name of the data for run names and tables: the training file without folder and suffix. */

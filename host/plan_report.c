@@ -44,7 +44,8 @@ void wh_plan_text(wh_text *to, const weft_plan *plan, int64_t rounds, int64_t co
                      ? 100.0 * (double)plan->adapter_numel /
                            (double)(plan->base_parameters + plan->adapter_numel)
                      : 0.0);
-    wh_text_addf(to, "device     %s, %s\n", plan->backend, plan->hidden_dtype);
+    wh_text_addf(to, "device     %s, %s; %s\n", plan->backend, plan->hidden_dtype,
+                 plan->device_reason);
     wh_text_addf(to,
                  "schedule   %" PRId64 " round%s of %" PRId64
                  " client%s, %d trained at once, packs of %" PRId64 " tokens\n\n",

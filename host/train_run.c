@@ -95,10 +95,9 @@ static void describe(wh_train_run *run) {
     const weft_engine_info *i = &run->info;
     wh_log *log = &run->job->log;
     char a[32], b[32];
-    wh_log_info(log, "model: %s, %s parameters, frozen, in %s", i->architecture,
-                wh_units_count(a, sizeof a, (double)i->base_parameters), i->hidden_dtype);
-    wh_log_info(log, "device: %s (%s), %d threads; %s", i->backend,
-                i->backend_note ? i->backend_note : "", i->threads, i->device_reason);
+    wh_log_info(log, "model: %s, %s parameters, frozen", i->architecture,
+                wh_units_count(a, sizeof a, (double)i->base_parameters));
+    wh_job_tell_device(run->job, i);
     wh_log_info(log, "adapter: r=%d on %s, and %s: %s numbers, %s per client and direction",
                 i->lora_r, i->target_modules, i->modules_to_save,
                 wh_units_grouped(a, sizeof a, i->adapter_numel),
