@@ -71,10 +71,10 @@ static void derive(weft_bench *out, const weft_plan *plan) {
     out->frozen_mfu = out->model_flops_per_second / out->ceilings.flops;
 }
 
-/* Round 1 whenever it is called: the cohort, the rows and their order are those of the plan. */
+/* While e->clock is set a round does not count, so it is round 1 every time: the cohort, the rows
+ * and their order are those of the plan. */
 static weft_status first_round(weft_engine *e, bool profiled, bool replays, weft_profile *profile,
                                weft_round_report *r) {
-    e->rounds_done = 0;
     e->work = (we_work){0};
     e->clock->n = 0;
     return profiled ? we_profile_round(e, replays, profile, r) : weft_engine_round(e, r, NULL);
@@ -137,6 +137,7 @@ weft_status weft_engine_bench(weft_engine *e, const weft_plan *plan, weft_bench 
         e->clock = &clock;
         st = run_bench(e, plan, &bench, &phases);
         e->clock = NULL;
+        e->rounds_done = 1; /* the adapter is not what it was */
         wk_host_free(&e->ctx, memory);
     }
     if (st == WEFT_OK) *out = bench;

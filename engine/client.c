@@ -133,6 +133,7 @@ weft_status we_wave_run(weft_engine *e, we_visit *visits, int32_t n, int64_t rou
     uint64_t letter[STEPS_AHEAD] = {0};
     const int64_t ahead = e->dev->backend->post ? STEPS_AHEAD : 1; /* host devices work at once */
     for (int32_t k = 0; k < n; k++) steps = visits[k].steps > steps ? visits[k].steps : steps;
+    for (int32_t k = 0; k < n; k++) s->before[k] = we_pager_steps(&e->pager, visits[k].client);
     WEFT_TRY(we_slots_begin(s, e->dev, n, e->server.x));
     wk_tensor anchor = wk_vec(e->server.x.data, WK_F32, e->model.lora.size);
     for (int64_t t = 0; t < steps; t++) {
@@ -143,12 +144,13 @@ weft_status we_wave_run(weft_engine *e, we_visit *visits, int32_t n, int64_t rou
         WEFT_TRY(run_step(e, visits, n, t, round, packs, loss_row));
         for (int32_t k = 0; k < n; k++) {
             bool steps_now = t < visits[k].steps;
-            s->step[k] = steps_now ? (int32_t)(t + 1) : 0;
+            s->step[k] = steps_now ? we_slots_step_number(s, k, t) : 0;
             s->lr[k] = (float)lr;
             *done += steps_now;
         }
         WEFT_TRY(we_slots_step(s, e->dev, e->cfg, n, anchor));
         e->work.steps++;
+        WEFT_TRY(we_pager_pump(&e->pager, steps - t));
         /* A few steps may be under way on the device while the host packs the next one, so that it
          * never waits for work, nor progress and signals for it. */
         WEFT_TRY(wk_post(e->dev, no_words, &letter[t % ahead]));

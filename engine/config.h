@@ -40,6 +40,7 @@ typedef enum we_strategy_kind {
 typedef enum we_weighting { WE_WEIGHTING_EXAMPLES, WE_WEIGHTING_UNIFORM } we_weighting;
 typedef enum we_server_preset { WE_PRESET_REDDI, WE_PRESET_TORCH } we_server_preset;
 typedef enum we_client_optimizer { WE_CLIENT_ADAMW, WE_CLIENT_SGD } we_client_optimizer;
+typedef enum we_client_state { WE_STATE_RESET, WE_STATE_KEEP } we_client_state;
 typedef enum we_schedule {
     WE_SCHEDULE_CONSTANT,
     WE_SCHEDULE_LINEAR,

@@ -117,6 +117,15 @@ static weft_status check_momentum(const weft_config *c, weft_error *err) {
     return WEFT_OK;
 }
 
+static weft_status check_optimizer_state(const weft_config *c, weft_error *err) {
+    if (c->client_optimizer_state == WE_STATE_RESET || c->client_optimizer == WE_CLIENT_ADAMW ||
+        c->client_momentum > 0)
+        return WEFT_OK;
+    return WEFT_FAIL(err, WEFT_E_CONFIG,
+                     "client.optimizer_state=keep, but sgd without momentum has no state: drop it, "
+                     "or set client.momentum above 0 or client.optimizer=adamw");
+}
+
 static weft_status check_prox(const weft_config *c, weft_error *err) {
     if (c->client_prox_mu <= 0 || c->fl_strategy == WE_STRATEGY_FEDPROX) return WEFT_OK;
     char mu[WE_F64_TEXT];
@@ -198,9 +207,10 @@ static weft_status check_labels(const weft_config *c, weft_error *err) {
 
 weft_status weft_config_finish(weft_config *config, weft_error *err) {
     static weft_status (*const rules[])(const weft_config *, weft_error *) = {
-        check_device,    check_cohort,  check_local_length, check_micro_batch,
-        check_momentum,  check_prox,    check_server_tau,   check_server_decay,
-        check_trainable, check_natural, check_columns,      check_labels};
+        check_device,       check_cohort,    check_local_length,    check_micro_batch,
+        check_momentum,     check_prox,      check_optimizer_state, check_server_tau,
+        check_server_decay, check_trainable, check_natural,         check_columns,
+        check_labels};
     fill_server(config);
     fill_prox(config);
     fill_cohort(config);

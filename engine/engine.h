@@ -9,6 +9,7 @@
 #include "engine/config.h"
 #include "engine/models/encoder.h"
 #include "engine/pack.h"
+#include "engine/pager.h"
 #include "engine/schedule.h"
 #include "engine/slots.h"
 #include "engine/work.h"
@@ -45,13 +46,16 @@ struct weft_engine {
     we_batch batch;
     we_acts acts;
     we_slots slots; /* slots.n 0: opened for evaluation only */
+    we_pager pager; /* of the clients' optimizer state, when it is kept */
     we_server server;
     int32_t cohort_size;
     int32_t *cohort;             /* (cohort_size) ascending client ids */
+    int32_t *next_cohort;        /* (cohort_size), of the round to come */
     weft_client_report *reports; /* (cohort_size) */
     we_visit *visits;            /* (slots) */
     int64_t rounds_done;
     weft_wire wire_total;
+    weft_swap swap_told;  /* in reports so far */
     we_step_clock *clock; /* of a benchmark that is running, or NULL */
     we_work work;         /* training since it was last cleared */
     char device_reason[WEFT_DEVICE_REASON];

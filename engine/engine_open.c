@@ -31,6 +31,10 @@ static weft_status check_options(weft_engine *e, const weft_engine_options *o) {
     if (!o->hooks.alloc != !o->hooks.release)
         return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG,
                          "hooks.alloc and hooks.release belong together: give both or neither");
+    if (!o->hooks.store_write != !o->hooks.store_read)
+        return WEFT_FAIL(
+            &e->ctx.err, WEFT_E_ARG,
+            "hooks.store_write and hooks.store_read belong together: give both or neither");
     if (!o->config || !o->model.meta || (!o->train && !o->test))
         return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG,
                          "config, model and rows are needed to open an engine");
@@ -65,9 +69,14 @@ static weft_status take_host_arrays(weft_engine *e) {
     e->cohort_size = (int32_t)cohort;
     int32_t k = (int32_t)(slots < cohort ? slots : cohort);
     WEFT_TRY(we_slots_init(&e->slots, &e->ctx, k, max_steps));
+    WEFT_TRY(we_pager_describe(&e->pager, &e->ctx, cfg, &e->hooks, part->n_clients, (int32_t)cohort,
+                               k, e->model.lora.size));
+    if (e->pager.banks) e->slots.banks = e->pager.banks;
     void *p = NULL;
     WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)cohort, sizeof *e->cohort, "cohort"));
     e->cohort = p;
+    WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)cohort, sizeof *e->cohort, "cohort"));
+    e->next_cohort = p;
     WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)cohort, sizeof *e->reports, "client reports"));
     e->reports = p;
     WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)k, sizeof *e->visits, "client visits"));
@@ -160,6 +169,7 @@ static weft_status load(weft_engine *e, const weft_model_source *source) {
 }
 
 static void fini(weft_engine *e) {
+    we_pager_close(&e->pager);
     wk_arena_close(&e->step);
     wk_arena_close(&e->run);
     wk_arena_close(&e->base);
@@ -168,6 +178,7 @@ static void fini(weft_engine *e) {
     for (int32_t i = 0; e->visits && i < e->slots.n; i++) wk_host_free(&e->ctx, e->visits[i].order);
     wk_host_free(&e->ctx, e->visits);
     wk_host_free(&e->ctx, e->reports);
+    wk_host_free(&e->ctx, e->next_cohort);
     wk_host_free(&e->ctx, e->cohort);
     we_slots_fini(&e->slots);
     we_model_fini(&e->model);
@@ -194,6 +205,7 @@ weft_status weft_engine_open(weft_engine **out, const weft_engine_options *optio
     WEFT_TRY_GOTO(st, we_engine_describe(e, options), out);
     WEFT_TRY_GOTO(st, we_engine_open_device(e, &e->dev), out);
     WEFT_TRY_GOTO(st, take_memory(e), out);
+    WEFT_TRY_GOTO(st, we_pager_open(&e->pager, e->dev, &e->hooks, &e->slots), out);
     WEFT_TRY_GOTO(st, load(e, &options->model), out);
     *out = e;
 out:

@@ -31,10 +31,13 @@ static void list_items(weft_plan *plan, const weft_engine *e) {
     add_item(plan, "base weights, as the backend keeps them", e->base.peak);
     add_item(plan, "global adapter and server state", e->run.peak - slots - moments);
     add_item(plan, "client adapters and gradients", slots);
-    add_item(plan, "client optimizer state", moments);
+    uint64_t bank = e->pager.banks == 2 ? moments / 2 : moments;
+    add_item(plan, "client optimizer state", bank);
+    add_item(plan, "client optimizer state, second bank", moments - bank);
     add_item(plan, "activations and their gradients", e->step.peak - batch);
     add_item(plan, "batch", batch);
     add_item(plan, "host: pack and losses", host);
+    add_item(plan, "host: client state pool", we_pager_host_bytes(&e->pager));
     add_item(plan, "host: tokenised rows", rows_bytes(e->train) + rows_bytes(e->test));
     if (e->partition)
         add_item(plan, "host: partition",

@@ -110,6 +110,12 @@ static void count_wire(weft_engine *e, weft_round_report *r) {
     r->wire_total = e->wire_total;
 }
 
+/* Clients of the wave that starts at `first` of a cohort. */
+static int32_t wave_size(const weft_engine *e, int32_t first) {
+    int32_t left = e->cohort_size - first;
+    return left < e->slots.n ? left : e->slots.n;
+}
+
 static weft_status run_cohort(weft_engine *e, weft_round_report *r, double *weight_sum) {
     int64_t total = 0, done = 0;
     for (int32_t i = 0; i < r->n_clients; i++) {
@@ -118,13 +124,29 @@ static weft_status run_cohort(weft_engine *e, weft_round_report *r, double *weig
     }
     wk_fill_args zero = {.y = e->server.acc};
     WEFT_TRY(wk_fill(e->dev, &zero));
-    for (int32_t first = 0; first < r->n_clients; first += e->slots.n) {
-        int32_t left = r->n_clients - first, n = left < e->slots.n ? left : e->slots.n;
+    WEFT_TRY(we_pager_begin(&e->pager));
+    for (int32_t first = 0, n; first < r->n_clients; first += n) {
+        n = wave_size(e, first);
         for (int32_t k = 0; k < n; k++) visit_init(e, &e->visits[k], e->cohort[first + k]);
+        WEFT_TRY(we_pager_wave(&e->pager, e->cohort + first, n, e->cohort + first + n,
+                               wave_size(e, first + n)));
         WEFT_TRY(we_wave_run(e, e->visits, n, r->round, r->learning_rate, &r->packs, &done, total));
+        for (int32_t k = 0; k < n; k++)
+            we_pager_trained(&e->pager, k, e->slots.before[k] + e->visits[k].steps,
+                             e->visits[k].dead);
+        WEFT_TRY(we_pager_wave_end(&e->pager));
         WEFT_TRY(add_updates(e, e->visits, n, e->reports + first, weight_sum));
     }
-    return WEFT_OK;
+    return we_pager_round_end(&e->pager);
+}
+
+/* What the pager moved since the last report. */
+static weft_swap swapped(weft_engine *e) {
+    weft_swap now = we_pager_swap(&e->pager), was = e->swap_told;
+    e->swap_told = now;
+    now.in -= was.in, now.out -= was.out, now.stayed -= was.stayed;
+    now.read -= was.read, now.written -= was.written;
+    return now;
 }
 
 weft_status weft_engine_round(weft_engine *e, weft_round_report *report, weft_error *err) {
@@ -147,7 +169,10 @@ weft_status weft_engine_round(weft_engine *e, weft_round_report *report, weft_er
         goto out;
     }
     WEFT_TRY_GOTO(st, server_step(e, weight_sum), out);
-    e->rounds_done++;
+    if (!e->clock) e->rounds_done++; /* a benchmark repeats its round */
+    we_cohort_sample(e->cfg, e->partition->n_clients, e->rounds_done + 1, e->next_cohort);
+    we_pager_commit(&e->pager, e->next_cohort, wave_size(e, 0));
+    r.swap = swapped(e);
     summarise(e, &r, weight_sum);
     count_wire(e, &r);
     *report = r;

@@ -10,9 +10,12 @@ weft_status we_slots_init(we_slots *s, wk_ctx *ctx, int32_t n, int64_t max_steps
     memset(s, 0, sizeof *s);
     s->ctx = ctx;
     s->n = n;
+    s->banks = 1;
     s->history = max_steps < HISTORY_MAX ? max_steps : HISTORY_MAX;
     size_t k = (size_t)n;
     void *p = NULL;
+    WEFT_TRY(wk_host_alloc(ctx, &p, k, sizeof *s->before, "slot histories"));
+    s->before = p;
     WEFT_TRY(wk_host_alloc(ctx, &p, k, sizeof *s->step, "slot steps"));
     s->step = p;
     WEFT_TRY(wk_host_alloc(ctx, &p, k, sizeof *s->lr, "slot rates"));
@@ -26,6 +29,7 @@ weft_status we_slots_init(we_slots *s, wk_ctx *ctx, int32_t n, int64_t max_steps
 
 void we_slots_fini(we_slots *s) {
     if (!s->ctx) return;
+    wk_host_free(s->ctx, s->before);
     wk_host_free(s->ctx, s->step);
     wk_host_free(s->ctx, s->lr);
     wk_host_free(s->ctx, s->dead);
@@ -34,12 +38,13 @@ void we_slots_fini(we_slots *s) {
 }
 
 weft_status we_slots_place(we_slots *s, const weft_config *cfg, wk_arena *run, int64_t p) {
+    int64_t moments = (int64_t)s->banks * s->n;
     bool adam = cfg->client_optimizer == WE_CLIENT_ADAMW;
     WEFT_TRY(wk_arena_mat(run, &s->w, "client adapters", WK_F32, s->n, p));
     WEFT_TRY(wk_arena_mat(run, &s->g, "client gradients", WK_F32, s->n, p));
     if (adam || cfg->client_momentum > 0)
-        WEFT_TRY(wk_arena_mat(run, &s->m, "first moments", WK_F32, s->n, p));
-    if (adam) WEFT_TRY(wk_arena_mat(run, &s->v, "second moments", WK_F32, s->n, p));
+        WEFT_TRY(wk_arena_mat(run, &s->m, "first moments", WK_F32, moments, p));
+    if (adam) WEFT_TRY(wk_arena_mat(run, &s->v, "second moments", WK_F32, moments, p));
     WEFT_TRY(wk_arena_vec(run, &s->state.step, "slot steps", WK_I32, s->n));
     WEFT_TRY(wk_arena_vec(run, &s->state.lr, "slot rates", WK_F32, s->n));
     WEFT_TRY(wk_arena_vec(run, &s->state.sqnorm, "slot norms", WK_F64, s->n));
@@ -52,15 +57,34 @@ static weft_status zero(wk_dev *dev, wk_tensor t) {
     return wk_given(t) ? wk_fill(dev, &a) : WEFT_OK;
 }
 
+wk_tensor we_slots_moment(const we_slots *s, wk_tensor t, int32_t n) {
+    return wk_given(t) ? wk_rows(t, (int64_t)s->bank * s->n, n) : t;
+}
+
+/* Runs of slots without a past, each with one call. */
+static weft_status zero_moment(const we_slots *s, wk_dev *dev, wk_tensor t, int32_t n) {
+    wk_tensor bank = we_slots_moment(s, t, n);
+    for (int32_t from = 0, to; wk_given(t) && from < n; from = to + 1) {
+        for (to = from; to < n && s->before[to] == 0;) to++;
+        if (to > from) WEFT_TRY(zero(dev, wk_rows(bank, from, to - from)));
+    }
+    return WEFT_OK;
+}
+
 weft_status we_slots_begin(we_slots *s, wk_dev *dev, int32_t n, wk_tensor x) {
     for (int32_t k = 0; k < n; k++) {
         wk_copy_args a = {.y = wk_rows(s->w, k, 1), .x = x};
         WEFT_TRY(wk_copy(dev, &a));
     }
-    if (wk_given(s->m)) WEFT_TRY(zero(dev, wk_rows(s->m, 0, n)));
-    if (wk_given(s->v)) WEFT_TRY(zero(dev, wk_rows(s->v, 0, n)));
+    WEFT_TRY(zero_moment(s, dev, s->m, n));
+    WEFT_TRY(zero_moment(s, dev, s->v, n));
     WEFT_TRY(zero(dev, s->state.dead));
     return zero(dev, s->loss);
+}
+
+int32_t we_slots_step_number(const we_slots *s, int32_t slot, int64_t t) {
+    const int64_t number = s->before[slot] + t + 1;
+    return number < INT32_MAX ? (int32_t)number : INT32_MAX; /* both corrections are 1 by then */
 }
 
 /* The slots' numbers cut to the first n. */
@@ -76,7 +100,7 @@ weft_status we_slots_step(we_slots *s, wk_dev *dev, const weft_config *cfg, int3
     WEFT_TRY(wk_upload(dev, state.step, s->step));
     WEFT_TRY(wk_upload(dev, state.lr, s->lr));
     wk_tensor w = wk_rows(s->w, 0, n), g = wk_rows(s->g, 0, n);
-    wk_tensor m = wk_given(s->m) ? wk_rows(s->m, 0, n) : s->m;
+    wk_tensor m = we_slots_moment(s, s->m, n);
     wk_grad_norm_args norm = {
         .g = g, .w = w, .anchor = anchor, .slots = state, .prox_mu = (float)cfg->client_prox_mu};
     WEFT_TRY(wk_grad_norm(dev, &norm));
@@ -94,7 +118,7 @@ weft_status we_slots_step(we_slots *s, wk_dev *dev, const weft_config *cfg, int3
     wk_adamw_step_args adamw = {.w = w,
                                 .g = g,
                                 .m = m,
-                                .v = wk_rows(s->v, 0, n),
+                                .v = we_slots_moment(s, s->v, n),
                                 .slots = state,
                                 .beta1 = (float)cfg->client_beta1,
                                 .beta2 = (float)cfg->client_beta2,

@@ -175,6 +175,13 @@ typedef struct weft_hooks {
     void (*log)(void *ud, weft_log_level level, const char *module, const char *text);
     /* Called often from the calling thread; return false to stop with WEFT_E_STOPPED. */
     bool (*tick)(void *ud, weft_phase phase, int64_t done, int64_t total);
+    /* A place for what does not fit engine.state_pool_mib, both or neither: records 0, 1, … of one
+     * size, private to the engine. write replaces record `record` (WEFT_E_OUTPUT: no room), read
+     * gives back what was last written there (WEFT_E_DATA: it is gone). Called only inside
+     * weft_engine_round. */
+    weft_status (*store_write)(void *ud, int64_t record, const void *data, size_t bytes,
+                               weft_error *err);
+    weft_status (*store_read)(void *ud, int64_t record, void *data, size_t bytes, weft_error *err);
 } weft_hooks;
 
 /* ---- engine ---- */
@@ -249,6 +256,15 @@ typedef struct weft_client_report {
     weft_wire wire; /* the model down; its update up, unless skipped */
 } weft_client_report;
 
+/* Optimizer state of clients on its way (client.optimizer_state=keep), in records of one client
+ * each. Copies run beside the training; some belong to the round that follows. */
+typedef struct weft_swap {
+    uint64_t record_bytes;
+    uint64_t in, out;       /* to the device, from it */
+    uint64_t stayed;        /* visits that found the state still in their slot */
+    uint64_t read, written; /* of the host's store */
+} weft_swap;
+
 typedef struct weft_round_report {
     int64_t round; /* 1-based */
     int32_t n_clients, n_skipped;
@@ -258,10 +274,12 @@ typedef struct weft_round_report {
     int64_t steps, examples, tokens;
     int64_t packs; /* forward/backward passes over the base */
     weft_wire wire, wire_total;
+    weft_swap swap; /* since the last report; all 0 when nothing is kept */
 } weft_round_report;
 
 /* One round, blocking. WEFT_E_DIVERGED when every client of the cohort failed; WEFT_E_STOPPED from
- * tick (the global adapter is then that of the last complete round). */
+ * tick; WEFT_E_OUTPUT and WEFT_E_DATA from the store. The global adapter and the state of clients
+ * are then those of the last complete round, and the round can be had again. */
 WEFT_NODISCARD weft_status weft_engine_round(weft_engine *engine, weft_round_report *report,
                                              weft_error *err);
 int64_t weft_engine_rounds_done(const weft_engine *engine);

@@ -10,6 +10,7 @@
 /* The plan first: it says whether the job can be timed before weights are read. */
 static weft_status measure(wh_job *job, wh_bench_result *r, weft_engine **engine, weft_error *err) {
     weft_engine_options options = wh_job_engine_options(job);
+    options.hooks.store_write = NULL, options.hooks.store_read = NULL; /* no file is written */
     WEFT_TRY(weft_plan_build(&r->plan, &options, err));
     if (r->plan.profile_steps < WEFT_BENCH_MIN_STEPS) {
         return WEFT_FAIL(err, WEFT_E_CONFIG,

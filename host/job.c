@@ -162,6 +162,7 @@ void wh_job_close(wh_job *job) {
     wh_model_folder_close(job->model);
     weft_config_free(job->config);
     wh_log_fini(&job->log);
+    wh_state_file_close(&job->state);
     memset(job, 0, sizeof *job);
 }
 
@@ -197,6 +198,18 @@ static void on_log(void *ud, weft_log_level level, const char *module, const cha
     wh_log_hook(&job->log, level, module, text);
 }
 
+static weft_status on_store_write(void *ud, int64_t record, const void *data, size_t bytes,
+                                  weft_error *err) {
+    wh_job *job = ud;
+    return wh_state_file_write(&job->state, record, data, bytes, err);
+}
+
+static weft_status on_store_read(void *ud, int64_t record, void *data, size_t bytes,
+                                 weft_error *err) {
+    wh_job *job = ud;
+    return wh_state_file_read(&job->state, record, data, bytes, err);
+}
+
 /* The driver is asked only when its answer can matter: that takes a fraction of a second where
  * there is one. */
 static const wh_plugin *find_plugin(wh_job *job) {
@@ -219,6 +232,8 @@ weft_engine_options wh_job_engine_options(wh_job *job) {
     options.hooks.ud = job;
     options.hooks.log = on_log;
     options.hooks.tick = on_tick;
+    options.hooks.store_write = on_store_write;
+    options.hooks.store_read = on_store_read;
     return options;
 }
 

@@ -8,6 +8,7 @@
 #include "host/model_folder.h"
 #include "host/plugin.h"
 #include "host/progress.h"
+#include "host/state_file.h"
 
 /* What a command needs of a job. */
 typedef enum wh_job_need {
@@ -28,6 +29,7 @@ typedef struct wh_job {
     bool partition_is_loaded; /* from partition.file: its owner frees it */
     wh_log log;
     wh_progress progress;
+    wh_state_file state; /* of clients, when memory does not hold it */
     double loop_started; /* wh_clock() at the start of the rounds; 0: not in them */
     bool has_looked;     /* for the plugin */
     wh_plugin plugin;
@@ -40,8 +42,8 @@ WEFT_NODISCARD weft_status wh_job_open(wh_job *job, const char *path, const wh_c
 void wh_job_close(wh_job *job);
 
 /* Options for weft_engine_open and weft_plan_build; borrows everything from the job. The tick hook
- * feeds the progress line and stops on a signal. Looks for a GPU where run.device lets one be used,
- * so call it once the job is known to be good. */
+ * feeds the progress line and stops on a signal; the store is job->state. Looks for a GPU where
+ * run.device lets one be used, so call it once the job is known to be good. */
 weft_engine_options wh_job_engine_options(wh_job *job);
 
 /* One line for the log: which device computes, in which dtype, and why. */

@@ -281,6 +281,14 @@ weft_status wh_run_log_timing(wh_run_log *log, const wh_round_timing *timing, we
     key_real(t, "client_updates_per_s", s > 0 ? (double)timing->clients / s : (double)NAN);
     key_int(t, "peak_rss_bytes", timing->peak_rss_bytes);
     key_int(t, "packs", timing->packs);
+    const weft_swap *swap = &timing->swap;
+    if (swap->record_bytes) {
+        key_int(t, "state_in_bytes", (int64_t)(swap->in * swap->record_bytes));
+        key_int(t, "state_out_bytes", (int64_t)(swap->out * swap->record_bytes));
+        key_int(t, "state_stayed", (int64_t)swap->stayed);
+        key_int(t, "state_read_bytes", (int64_t)(swap->read * swap->record_bytes));
+        key_int(t, "state_written_bytes", (int64_t)(swap->written * swap->record_bytes));
+    }
     wh_text_add(t, "}");
     return put(log, TIMING, err);
 }

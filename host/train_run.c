@@ -67,6 +67,13 @@ static weft_status write_inputs(wh_train_run *run, weft_error *err) {
     return st;
 }
 
+static weft_status place_state(wh_train_run *run, weft_error *err) {
+    char *path = wh_run_folder_file(run->folder, "client_state.bin");
+    weft_status st = path ? wh_state_file_set(&run->job->state, path, err) : fail_memory(err);
+    free(path);
+    return st;
+}
+
 static void fill_summary(wh_train_run *run) {
     const wh_job *job = run->job;
     wh_summary *s = &run->summary;
@@ -125,6 +132,7 @@ weft_status wh_train_run_open(wh_train_run *run, wh_job *job, const wh_cli *cli,
     WEFT_TRY(wh_run_folder_create(&run->folder, weft_config_text(job->config, "run.output_dir"),
                                   run->name, weft_config_bool(job->config, "run.overwrite"), err));
     WEFT_TRY(write_inputs(run, err));
+    WEFT_TRY(place_state(run, err));
     fill_summary(run);
     wh_run_log_options log = {
         .is_regression = job->train.target != NULL,
@@ -143,6 +151,7 @@ void wh_train_run_close(wh_train_run *run) {
     if (wh_run_log_close(run->log, &late) != WEFT_OK && run->job) {
         wh_log_warn(&run->job->log, "%s", late.text);
     }
+    if (run->job) wh_state_file_close(&run->job->state);
     wh_run_folder_close(run->folder);
     weft_engine_close(run->engine);
     free(run->client_eval);
@@ -244,7 +253,8 @@ static weft_status one_round(wh_train_run *run, int64_t round, weft_error *err) 
                               .packs = report.packs,
                               .train_seconds = trained - start,
                               .eval_seconds = wh_clock() - trained,
-                              .peak_rss_bytes = wh_peak_rss_bytes()};
+                              .peak_rss_bytes = wh_peak_rss_bytes(),
+                              .swap = report.swap};
     WEFT_TRY(wh_run_log_timing(run->log, &timing, err));
     tell_round(run, &report, evaluated);
     WEFT_TRY(wh_run_log_flush(run->log, false, err));

@@ -132,8 +132,9 @@ WEFT_NODISCARD weft_status wk_collect(wk_dev *dev, uint64_t ticket, void *dst, s
 /* Host memory that the device can copy from and to while both work. */
 WEFT_NODISCARD weft_status wk_pinned_alloc(wk_dev *dev, void **out, size_t bytes, const char *what);
 void wk_pinned_free(wk_dev *dev, void *ptr); /* NULL is fine */
-/* Copies beside the ops: a send or fetch begins after all ops issued before it and runs while later
- * ops do, so those may touch neither end until wk_meet, after which ops see what was sent, and the
+/* Copies beside the ops: a send or fetch begins after all ops issued before it, a send also after
+ * all fetches (so it may reuse what a fetch reads, or send what it writes), and runs while later
+ * ops do. Those may touch neither end until wk_meet, after which ops see what was sent, and the
  * host may use both ends of the pinned memory once a later letter is collected. */
 WEFT_NODISCARD weft_status wk_send(wk_dev *dev, wk_tensor dst, const void *pinned);
 WEFT_NODISCARD weft_status wk_fetch(wk_dev *dev, void *pinned, wk_tensor src);

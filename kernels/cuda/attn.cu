@@ -21,8 +21,8 @@ __global__ void attn_zero_outside_k(attn_rows<T> x, attn_rows<T> y, attn_rows<T>
     }
 }
 
-template <class T> static void zero_outside(wk_dev *dev, wk_tensor x, wk_tensor y, wk_tensor z,
-                                            wk_tensor seq_off) {
+template <class T>
+static void zero_outside(wk_dev *dev, wk_tensor x, wk_tensor y, wk_tensor z, wk_tensor seq_off) {
     const int64_t rows = x.dim[0], most = 2 * cuda_lane_of(dev)->sms;
     if (rows == 0) return;
     LAUNCH(dev, (attn_zero_outside_k<T>), dim3((unsigned)(rows < most ? rows : most)), 256, 0,

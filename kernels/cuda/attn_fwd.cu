@@ -126,7 +126,8 @@ WK_DEVICE void softmax_end(softmax_state<D, HELD> &w, const attn_call<bf16> &a, 
 
 template <int D> constexpr int fwd_bytes = 4 * KEYS * attn_ld<D> * (int)sizeof(bf16);
 
-template <int D> __global__ void __launch_bounds__(128, D <= 96 ? 3 : 2) attn_fwd_k(attn_call<bf16> a) {
+template <int D>
+__global__ void __launch_bounds__(128, D <= 96 ? 3 : 2) attn_fwd_k(attn_call<bf16> a) {
     constexpr int SIZE = KEYS * attn_ld<D>;
     const attn_place p = attn_find(a.deal, ATTN_TILE, true);
     if (p.len == 0) return;
@@ -162,7 +163,8 @@ template <int D> __global__ void __launch_bounds__(128, D <= 96 ? 3 : 2) attn_fw
         if (next <= p.len && !(a.causal && tile == p.tile))
             softmax_tile<D, true, true>(w, at, at + SIZE, KEYS, KEYS);
         else
-            softmax_tile<D, true, false>(w, at, at + SIZE, p.len - k0, a.causal ? mine - k0 + 1 : KEYS);
+            softmax_tile<D, true, false>(w, at, at + SIZE, p.len - k0,
+                                         a.causal ? mine - k0 + 1 : KEYS);
     }
     __syncthreads();
     if (mine < p.len)
@@ -178,8 +180,8 @@ template <int D> __global__ void __launch_bounds__(128, D <= 96 ? 3 : 2) attn_fw
 
 template <int D> constexpr int fwd_short_bytes = 3 * ATTN_SHORT * attn_ld<D> * (int)sizeof(bf16);
 
-template <int D> __global__ void __launch_bounds__(256, D <= 64 ? 2 : 1)
-    attn_fwd_short_k(attn_call<bf16> a) {
+template <int D>
+__global__ void __launch_bounds__(256, D <= 64 ? 2 : 1) attn_fwd_short_k(attn_call<bf16> a) {
     constexpr int LD = attn_ld<D>, SIZE = ATTN_SHORT * LD;
     WK_DYN_SHARED(bf16, shared); /* q, k, v */
     const int groups = (a.heads + HEADS - 1) / HEADS;

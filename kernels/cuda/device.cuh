@@ -43,12 +43,6 @@ template <int N, class T> WK_DEVICE void store(T *p, const float (&in)[N]) {
     *reinterpret_cast<packed<T, N> *>(p) = x;
 }
 
-/* Two floats as a register of two bf16, the first in the low half. */
-WK_DEVICE uint32_t pack_bf16(float lo, float hi) {
-    return ((uint32_t)__bfloat16_as_ushort(__float2bfloat16(hi)) << 16) |
-           (uint32_t)__bfloat16_as_ushort(__float2bfloat16(lo));
-}
-
 /* Sum or maximum over the warp, the same bits in every lane. */
 template <class T> WK_DEVICE T warp_sum(T x) {
 #pragma unroll

@@ -2,10 +2,12 @@
  * float factors on the tensor cores.
  *
  * Precision. Where an operand of a product is bf16, products run on the tensor cores, and a float
- * factor enters as two bf16 terms, hi + lo, which hold it to 2^-18 of its size; of two such factors
- * lo * lo is left out. So a product is within 3 * 2^-18 = 1.2e-5 of its size, and what a bf16
- * engine loses is what it rounds on store. Factors beyond the finite bf16 numbers (3.39e38) give
- * NaN. Where all operands are float, products are float (FFMA) and sums are in order of k. */
+ * factor enters as two bf16 terms, hi + lo, which hold it to 2^-17 of its size. Of two such factors
+ * lo * lo is left out: another 2^-16. So a product of bf16 and float is within 2^-17 = 7.7e-6 of
+ * its size and one of two floats within 2^-15 = 3.1e-5; sums come out within 3e-6 of the largest
+ * (tests/simt/test_lora.c). What a bf16 engine loses is what it rounds on store. Factors beyond the
+ * finite bf16 numbers (3.39e38) give NaN. Where all operands are float, products are float (FFMA)
+ * and sums are in order of k. */
 #ifndef CUDA_LORA_CUH
 #define CUDA_LORA_CUH
 
@@ -57,23 +59,24 @@ extern "C" weft_status cuda_seg_linear_dw(wk_dev *dev, const wk_seg_linear_dw_ar
 template <bool VEC, int ROWS, int COLS, int LD, class T>
 WK_DEVICE void load_tile(T *to, const T *from, int64_t ld, int rows, int cols) {
     constexpr int unit = VEC ? 16 / (int)sizeof(T) : 1, units = COLS / unit;
-    static_assert(COLS % unit == 0 && LD % unit == 0, "whole units");
-    if (VEC) {
+    static_assert(LORA_THREADS % units == 0 && LD % unit == 0, "whole rows at a time, whole units");
+    constexpr int step = LORA_THREADS / units; /* rows at a time */
+    const int row0 = (int)threadIdx.x / units, col = (int)threadIdx.x % units * unit;
+    from += row0 * ld + col;
+    to += row0 * LD + col;
+    if (col >= cols) rows = 0;
 #pragma unroll
-        for (int i = 0; i < (ROWS * units + LORA_THREADS - 1) / LORA_THREADS; i++) {
-            const int at = i * LORA_THREADS + (int)threadIdx.x, row = at / units,
-                      col = at % units * unit;
-            const bool valid = row < rows && col < cols;
-            if (at < ROWS * units)
-                cp_async16(to + row * LD + col, valid ? from + row * ld + col : from, valid);
-        }
-    } else {
-        for (int at = (int)threadIdx.x; at < ROWS * units; at += LORA_THREADS) {
-            const int row = at / units, col = at % units;
+    for (int i = 0; i < (ROWS + step - 1) / step; i++) {
+        const int row = row0 + i * step;
+        if (ROWS % step != 0 && row >= ROWS) break;
+        if (VEC) {
+            cp_async16(to + i * step * LD, from, row < rows);
+            from += step * ld;
+        } else {
             T value;
             set(value, 0.0f);
-            if (row < rows && col < cols) value = from[row * ld + col];
-            to[row * LD + col] = value;
+            if (row < rows) value = from[i * step * ld];
+            to[i * step * LD] = value;
         }
     }
 }
@@ -100,6 +103,20 @@ template <class T> struct has_lo {
 template <> struct has_lo<bf16> {
     static constexpr bool value = false;
 };
+
+/* N elements, floats, to y, which is aligned for them: 16 bytes or one element. */
+WK_DEVICE void put(float *y, const float (&v)[4]) {
+    store(y, v);
+}
+WK_DEVICE void put(bf16 *y, const float (&v)[8]) {
+    uint32_t x[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) x[i] = pack_bf16(v[2 * i], v[2 * i + 1]);
+    store_global16(y, x);
+}
+template <class T> WK_DEVICE void put(T *y, const float (&v)[1]) {
+    set(*y, v[0]);
+}
 
 /* d += a b with the terms that A and B have. */
 template <class A, class B>

@@ -146,7 +146,7 @@ __global__ void __launch_bounds__(LORA_THREADS, NB == 8 ? 2 : 3) grad_mma_k(cons
 template <int WIDE, int NARROW, int UW, int UN, bool VEC>
 __global__ void __launch_bounds__(LORA_THREADS, VEC ? 4 : 3) grad_f32_k(const seg_gradient p) {
     constexpr int ks = 16, stages = 3, tn = NARROW / UN, tw = WIDE / UW;
-    static_assert(tn * tw == LORA_THREADS && UW % 4 == 0, "one thread for each");
+    static_assert(tn * tw == LORA_THREADS && UW % 2 == 0, "one thread for each");
     WK_SHARED(float4, w_shared, [stages * ks * WIDE / 4]);
     WK_SHARED(float4, n_shared, [stages * ks * NARROW / 4]);
     float *const w_at = (float *)w_shared, *const n_at = (float *)n_shared;
@@ -178,7 +178,7 @@ __global__ void __launch_bounds__(LORA_THREADS, VEC ? 4 : 3) grad_f32_k(const se
         fetch(slab + stages - 1);
         const float *ww = w_at + slab % stages * ks * WIDE + my_w;
         const float *nn = n_at + slab % stages * ks * NARROW + my_n;
-#pragma unroll 4
+#pragma unroll 2
         for (int k = 0; k < ks; k++) {
             float a[UW], b[UN];
 #pragma unroll
@@ -195,10 +195,10 @@ __global__ void __launch_bounds__(LORA_THREADS, VEC ? 4 : 3) grad_f32_k(const se
     const grad_to to = grad_target(p, tile);
     float *y = to.base + (wide0 + my_w) * to.wide_step + (narrow0 + my_n) * to.narrow_step;
 #pragma unroll
-    for (int first = 0; first < UW; first += 4) {
+    for (int first = 0; first < UW; first += 2) {
         auto each = [&](auto body) {
 #pragma unroll
-            for (int i = 0; i < 4; i++)
+            for (int i = 0; i < 2; i++)
 #pragma unroll
                 for (int j = 0; j < UN; j++)
                     if (wide0 + my_w + tw * (first + i) < p.wide &&
@@ -208,7 +208,7 @@ __global__ void __launch_bounds__(LORA_THREADS, VEC ? 4 : 3) grad_f32_k(const se
         if (to.part) {
             each([&](int i, int j, float *at) { *at = sum[first + i][j]; });
         } else { /* loads before stores, so that they are under way together */
-            float old[4][UN];
+            float old[2][UN];
             each([&](int i, int j, float *at) { old[i][j] = *at; });
             each([&](int i, int j, float *at) { *at = fmaf(p.alpha, sum[first + i][j], old[i][j]); });
         }

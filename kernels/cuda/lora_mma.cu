@@ -61,10 +61,6 @@ WK_DEVICE void load_b(uint32_t (&hi)[2], uint32_t (&lo)[2], const float *tile, i
     }
 }
 
-template <class TO> WK_DEVICE void put(TO *y, float v, bool accumulate) {
-    set(*y, accumulate ? to_float(*y) + v : v);
-}
-
 template <class TI, class TO, bool FORWARD, int NB, bool VEC>
 __global__ void __launch_bounds__(LORA_THREADS, 2) narrow_k(const seg_product p) {
     using C = narrow<TI, FORWARD, NB>;
@@ -118,18 +114,26 @@ __global__ void __launch_bounds__(LORA_THREADS, 2) narrow_k(const seg_product p)
     }
 
     const float *bias = p.bias ? p.bias + slot * p.bias_ld : NULL;
+    TO *out = (TO *)p.out + tile.row * p.out_ld;
 #pragma unroll
     for (int i = 0; i < C::mt; i++)
 #pragma unroll
-        for (int j = 0; j < NB; j++)
+        for (int h = 0; h < 2; h++) {
+            const int row = 16 * (warp + LORA_WARPS * i) + lane / 4 + 8 * h;
+            if (row >= tile.rows) continue;
 #pragma unroll
-            for (int e = 0; e < 4; e++) {
-                const int row = 16 * (warp + LORA_WARPS * i) + lane / 4 + e / 2 * 8;
-                const int col = 8 * j + lane % 4 * 2 + e % 2;
-                if (row >= tile.rows || col >= p.n) continue;
-                const float v = p.alpha * sum[i][j][e] + (bias ? bias[col] : 0.0f);
-                put((TO *)p.out + (tile.row + row) * p.out_ld + col, v, p.accumulate);
-            }
+            for (int j = 0; j < NB; j++)
+#pragma unroll
+                for (int e = 0; e < 2; e++) {
+                    const int col = 8 * j + lane % 4 * 2 + e;
+                    if (col >= p.n) continue;
+                    TO *y = out + row * p.out_ld + col;
+                    float v = p.alpha * sum[i][j][2 * h + e];
+                    if (bias) v += bias[col];
+                    if (p.accumulate) v += to_float(*y);
+                    set(*y, v);
+                }
+        }
 }
 
 /* ---- wide output ---- */
@@ -154,43 +158,43 @@ WK_DEVICE int mma_column(int c) {
     return c / 32 * 32 + c % 8 / 2 * 8 + c % 32 / 8 * 2 + c % 2;
 }
 
-WK_DEVICE void put_split(bf16 *hi, bf16 *lo, const float *x, int n) {
-    if (n == 1) {
-        hi[0] = __float2bfloat16(x[0]);
-        lo[0] = __float2bfloat16(x[0] - __bfloat162float(hi[0]));
-    } else {
-        uint32_t h, l;
-        split_bf16(x[0], x[1], h, l);
-        *(uint32_t *)hi = h;
-        *(uint32_t *)lo = l;
-    }
-}
-
-/* A tile as hi and lo; the permutation of columns is of the tile's rows, its columns or none. */
+/* A tile as hi and lo, as load_tile takes it but not asynchronous; the permutation of columns is of
+ * the tile's rows, its columns or none. */
 enum permute { PLAIN, ROWS, COLUMNS };
 template <bool VEC, int HEIGHT, int WIDTH, int LD, permute P, class T>
 WK_DEVICE void load_split(bf16 *hi, bf16 *lo, const T *from, int64_t ld, int rows, int cols) {
-    constexpr int unit = VEC ? 4 : 1, units = WIDTH / unit, total = HEIGHT * units;
-    constexpr int batch = 4; /* loads under way */
-    for (int first = (int)threadIdx.x; first < total; first += batch * LORA_THREADS) {
+    constexpr int unit = VEC ? 4 : 1, units = WIDTH / unit, step = LORA_THREADS / units;
+    constexpr int times = HEIGHT / step, batch = times < 4 ? times : 4; /* loads under way */
+    static_assert(LORA_THREADS % units == 0 && HEIGHT % step == 0 && times % batch == 0, "whole");
+    const int row0 = (int)threadIdx.x / units, col = (int)threadIdx.x % units * unit;
+    from += row0 * ld + col;
+    if (col >= cols) rows = 0;
+#pragma unroll 1
+    for (int i0 = 0; i0 < times; i0 += batch) {
         float x[batch][unit];
 #pragma unroll
         for (int i = 0; i < batch; i++) {
-            const int at = first + i * LORA_THREADS, row = at / units, col = at % units * unit;
 #pragma unroll
             for (int e = 0; e < unit; e++) x[i][e] = 0.0f;
-            if (at < total && row < rows && col < cols) load(x[i], from + row * ld + col);
+            if (row0 + (i0 + i) * step < rows) load(x[i], from);
+            from += step * ld;
         }
 #pragma unroll
         for (int i = 0; i < batch; i++) {
-            const int at = first + i * LORA_THREADS;
-            const int row = at / units, col = at % units * unit;
-            if (at >= total) break;
+            const int row = row0 + (i0 + i) * step;
+            const int to = (P == ROWS ? mma_column(row) : row) * LD;
 #pragma unroll
             for (int e = 0; e < unit; e += 2) {
-                const int to = (P == ROWS ? mma_column(row) : row) * LD +
-                               (P == COLUMNS ? mma_column(col + e) : col + e);
-                put_split(hi + to, lo + to, x[i] + e, unit == 1 ? 1 : 2);
+                const int at = to + (P == COLUMNS ? mma_column(col + e) : col + e);
+                if (VEC) {
+                    uint32_t h, l;
+                    split_bf16(x[i][e], x[i][(e + 1) % unit], h, l);
+                    *(uint32_t *)(hi + at) = h;
+                    *(uint32_t *)(lo + at) = l;
+                } else {
+                    hi[at] = __float2bfloat16(x[i][e]);
+                    lo[at] = __float2bfloat16(x[i][e] - __bfloat162float(hi[at]));
+                }
             }
         }
     }
@@ -207,6 +211,18 @@ WK_DEVICE void load_b2(uint32_t (&b)[2][2], const bf16 *tile, int j, int k) {
     else
         ldmatrix_x4_trans(r, tile + (k + 8 * (i % 2) + l) * LD + col);
     b[0][0] = r[0], b[0][1] = r[1], b[1][0] = r[2], b[1][1] = r[3];
+}
+
+/* 8 bf16 as floats; `early` is about no other type. */
+WK_DEVICE void unpack(float (&x)[8], const uint4 &all) {
+    const uint32_t w[4] = {all.x, all.y, all.z, all.w};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        x[2 * i] = __uint_as_float(w[i] << 16);
+        x[2 * i + 1] = __uint_as_float(w[i] & 0xffff0000u);
+    }
+}
+template <int N> WK_DEVICE void unpack(float (&)[N], const uint4 &) {
 }
 
 template <class TI, class TO, bool FORWARD, int KT, bool VEC>
@@ -228,15 +244,15 @@ __global__ void __launch_bounds__(LORA_THREADS, 4) wide_k(const seg_product p) {
 
     /* This lane's rows are my_row + 8 h, its columns my_col + 32 q on, 8 of each. */
     const int my_row = 16 * warp + lane / 4, my_col = lane % 4 * 8;
-    packed<TO, unit> old[2][groups] = {};
+    uint4 old[2][groups] = {}; /* 16 bytes of out, zeros when it does not accumulate */
     if (early && p.accumulate)
 #pragma unroll
         for (int h = 0; h < 2; h++)
 #pragma unroll
             for (int q = 0; q < groups; q++)
                 if (my_row + 8 * h < tile.rows && my_col + 32 * q < cols)
-                    old[h][q] = *(const packed<TO, unit> *)(out + (my_row + 8 * h) * p.out_ld +
-                                                            my_col + 32 * q);
+                    old[h][q] =
+                        *(const uint4 *)(out + (my_row + 8 * h) * p.out_ld + my_col + 32 * q);
 
     float sum[WIDE_COLS / 8][4] = {};
     for (int k0 = 0; k0 < p.k; k0 += C::ks) {
@@ -265,30 +281,31 @@ __global__ void __launch_bounds__(LORA_THREADS, 4) wide_k(const seg_product p) {
         }
     }
 
-    const float *bias = p.bias ? p.bias + slot * p.bias_ld + first : NULL;
 #pragma unroll
-    for (int h = 0; h < 2; h++)
+    for (int q = 0; q < groups; q++)
 #pragma unroll
-        for (int q = 0; q < groups; q++) {
-            if (my_row + 8 * h >= tile.rows) continue;
+        for (int c = 0; c < 8; c += unit) {
+            const int col = my_col + 32 * q + c;
+            if (col >= cols) continue;
+            float bias[unit] = {};
+            if (p.bias)
 #pragma unroll
-            for (int c = 0; c < 8; c += unit) {
-                const int col = my_col + 32 * q + c;
-                if (col >= cols) continue;
-                TO *y = out + (my_row + 8 * h) * p.out_ld + col;
-                packed<TO, unit> was = {};
+                for (int e = 0; e < unit; e++) bias[e] = p.bias[slot * p.bias_ld + first + col + e];
+#pragma unroll
+            for (int h = 0; h < 2; h++) {
+                const int row = my_row + 8 * h;
+                if (row >= tile.rows) continue;
+                TO *y = out + row * p.out_ld + col;
+                float v[unit] = {};
                 if (early)
-                    was = old[h][q];
+                    unpack(v, old[h][q]);
                 else if (p.accumulate)
-                    was = *(const packed<TO, unit> *)y;
-                float v[unit];
+                    load(v, y);
 #pragma unroll
-                for (int e = 0; e < unit; e++) {
-                    v[e] = p.alpha * sum[4 * q + (c + e) / 2][2 * h + (c + e) % 2] +
-                           (bias ? bias[col + e] : 0.0f);
-                    if (p.accumulate) v[e] += to_float(was.v[e]);
-                }
-                store(y, v);
+                for (int e = 0; e < unit; e++)
+                    v[e] = fmaf(p.alpha, sum[4 * q + (c + e) / 2][2 * h + (c + e) % 2],
+                                v[e] + bias[e]);
+                put(y, v);
             }
         }
 }

@@ -44,7 +44,8 @@ void *cuda_lru_find(cuda_lru *t, const void *key, size_t bytes) {
     const uint64_t hash = hash_of(key, bytes);
     for (int32_t i = *chain_of(t, hash); i >= 0; i = t->entry[i].next) {
         cuda_lru_entry *e = &t->entry[i];
-        if (e->hash != hash || e->bytes != bytes || memcmp(e->key, key, bytes) != 0) continue;
+        if (e->hash != hash || e->bytes != bytes) continue;
+        if (bytes && memcmp(e->key, key, bytes) != 0) continue;
         e->used = ++t->clock;
         return e->value;
     }

@@ -29,6 +29,14 @@ typedef __half f16;
         (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,            \
                                    (int)(bytes))
 
+/* Two floats as a register of two bf16, the first in the low half; one instruction, where two
+ * conversions and a merge are six. */
+WK_DEVICE uint32_t pack_bf16(float lo, float hi) {
+    uint32_t both;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;\n" : "=r"(both) : "f"(hi), "f"(lo));
+    return both;
+}
+
 /* d += a b for one warp: a 16x16 row-major, b 16x8 column-major, float sums. Lane l, g = l/4,
  * t = l%4 holds, low half first:  a[0] = a(g, 2t..), a[1] = a(g+8, 2t..), a[2] = a(g, 2t+8..),
  * a[3] = a(g+8, 2t+8..);  b[0] = b(2t.., g), b[1] = b(2t+8.., g);  d[0], d[1] = d(g, 2t..),
@@ -53,6 +61,13 @@ WK_DEVICE void ldmatrix_x4_trans(uint32_t (&r)[4], const void *row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                  : "r"((uint32_t)__cvta_generic_to_shared(row))
+                 : "memory");
+}
+
+/* 16 bytes to device memory, aligned, as one store; the compiler makes four of some. */
+WK_DEVICE void store_global16(void *to, const uint32_t (&x)[4]) {
+    asm volatile("st.global.v4.b32 [%0], {%1,%2,%3,%4};\n" ::"l"(__cvta_generic_to_global(to)),
+                 "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3])
                  : "memory");
 }
 

@@ -239,6 +239,24 @@ static void beside(wk_dev *dev) {
     wk_arena_close(&a);
 }
 
+/* ---- time ---- */
+
+static void stamps(wk_dev *dev) {
+    wk_arena a;
+    double all = -1, part = -1;
+    OK(&ctx, wk_arena_open(&a, dev, "stamps", 64 << 20));
+    wk_tensor x = floats(&a, 8 << 20);
+    OK(&ctx, dev->backend->stamp(dev, 0));
+    fill(dev, x, 1);
+    OK(&ctx, dev->backend->stamp(dev, 1));
+    for (int i = 0; i < 20; i++) fill(dev, x, 2);
+    OK(&ctx, dev->backend->stamp(dev, WK_STAMPS - 1));
+    OK(&ctx, dev->backend->between(dev, 0, WK_STAMPS - 1, &all));
+    OK(&ctx, dev->backend->between(dev, 1, WK_STAMPS - 1, &part));
+    CHECK(0 < part && part < all);
+    wk_arena_close(&a);
+}
+
 /* ---- failure ---- */
 
 /* A call that CUDA refuses, as it would a launch: from then on every call says so, and closing
@@ -301,6 +319,7 @@ int main(int argc, char **argv) {
     replay(dev);
     letters(dev);
     beside(dev);
+    stamps(dev);
     wk_dev_close(dev);
     refused();
     return gpu_end("gpu_device");

@@ -130,6 +130,13 @@ static weft_status run_engine(job *j, counter *c, weft_error *err) {
     return st;
 }
 
+/* The same with a pager, whose pool and tables are taken in the open as well. */
+static weft_status run_engine_keep(job *j, counter *c, weft_error *err) {
+    static const char *const keep[] = {"client.optimizer_state", "keep", "engine.slots", "1"};
+    golden_set_options(j->config, keep, sizeof keep / sizeof *keep);
+    return run_engine(j, c, err);
+}
+
 static weft_status run_plan(job *j, counter *c, weft_error *err) {
     weft_plan plan;
     memset(&plan, 0x5a, sizeof plan);
@@ -171,6 +178,11 @@ static void test_engine_once(void **state) {
     fail_each(run_engine, false);
 }
 
+static void test_engine_with_kept_state(void **state) {
+    (void)state;
+    fail_each(run_engine_keep, false);
+}
+
 static void test_engine_for_good(void **state) {
     (void)state;
     fail_each(run_engine, true);
@@ -186,6 +198,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_engine_once),
         cmocka_unit_test(test_engine_for_good),
+        cmocka_unit_test(test_engine_with_kept_state),
         cmocka_unit_test(test_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,7 +130,10 @@ static void test_timing_events_and_log(void **state) {
                                     .packs = 3,
                                     .train_seconds = 0.5,
                                     .peak_rss_bytes = 4096};
-    const wh_round_timing instant = {.round = 2, .tokens = 100};
+    const wh_round_timing instant = {
+        .round = 2,
+        .tokens = 100,
+        .swap = {.record_bytes = 256, .in = 2, .out = 3, .stayed = 1, .read = 4, .written = 5}};
     check_ok(wh_run_log_timing(log, &timing, &err), &err);
     check_ok(wh_run_log_timing(log, &instant, &err), &err);
     json_t *fields = json_pack("{s:i, s:s}", "client", 3, "why", "a \"quote\"\nand a line");
@@ -143,7 +146,9 @@ static void test_timing_events_and_log(void **state) {
                 "{\"round\": 1, \"seconds\": 0.5, \"eval_seconds\": 0.0, \"tokens_per_s\": 200.0, "
                 "\"client_updates_per_s\": 8.0, \"peak_rss_bytes\": 4096, \"packs\": 3}\n"
                 "{\"round\": 2, \"seconds\": 0.0, \"eval_seconds\": 0.0, \"tokens_per_s\": null, "
-                "\"client_updates_per_s\": null, \"peak_rss_bytes\": 0, \"packs\": 0}\n");
+                "\"client_updates_per_s\": null, \"peak_rss_bytes\": 0, \"packs\": 0, "
+                "\"state_in_bytes\": 512, \"state_out_bytes\": 768, \"state_stayed\": 1, "
+                "\"state_read_bytes\": 1024, \"state_written_bytes\": 1280}\n");
     char *text = temp_read(temp_path("r/log.txt"), NULL);
     assert_string_equal(text + 20, " warn engine: two lines\n");
     free(text);

@@ -1,0 +1,503 @@
+/* labels: dist fed */
+/* client.optimizer_state=keep: what it computes, that slots, waves, the size of the pool and the
+ * store behind it change no bit, and what a failed store or a stop leaves behind. */
+#include "engine/weft.h"
+#include "kernels/rng.h"
+#include "tests/check.h"
+#include "tests/engine/golden_source.h"
+#include "tests/golden/bert.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CLIENTS     17
+#define COHORT      11
+#define ROWS        120
+#define ROUNDS      5
+#define MAX_RECORDS 64
+
+/* ---- a store in memory, which can be full or broken ---- */
+
+typedef struct store {
+    unsigned char *record[MAX_RECORDS];
+    size_t bytes;
+    int64_t writes, reads, fail_write, fail_read; /* fail from this call on; 0: never */
+    int64_t ticks, stop_at;
+} store;
+
+static weft_status store_write(void *ud, int64_t record, const void *data, size_t bytes,
+                               weft_error *err) {
+    store *s = ud;
+    assert_true(record >= 0 && record < MAX_RECORDS);
+    assert_true(s->bytes == 0 || s->bytes == bytes);
+    s->bytes = bytes;
+    s->writes++;
+    if (s->fail_write && s->writes >= s->fail_write)
+        return WEFT_FAIL(err, WEFT_E_OUTPUT, "cannot write state.bin: no space");
+    if (!s->record[record]) s->record[record] = malloc(bytes);
+    memcpy(s->record[record], data, bytes);
+    return WEFT_OK;
+}
+
+static weft_status store_read(void *ud, int64_t record, void *data, size_t bytes, weft_error *err) {
+    store *s = ud;
+    assert_true(record >= 0 && record < MAX_RECORDS);
+    assert_non_null(s->record[record]); /* only what was written is read */
+    assert_int_equal(bytes, s->bytes);
+    s->reads++;
+    if (s->fail_read && s->reads >= s->fail_read) {
+        memset(data, 0x5a, bytes / 2);
+        return WEFT_FAIL(err, WEFT_E_DATA, "state.bin is cut");
+    }
+    memcpy(data, s->record[record], bytes);
+    return WEFT_OK;
+}
+
+static bool store_tick(void *ud, weft_phase phase, int64_t done, int64_t total) {
+    store *s = ud;
+    (void)phase, (void)done, (void)total;
+    return ++s->ticks != s->stop_at;
+}
+
+static void store_free(store *s) {
+    for (int i = 0; i < MAX_RECORDS; i++) free(s->record[i]);
+    memset(s, 0, sizeof *s);
+}
+
+/* ---- jobs ---- */
+
+/* Ragged rows of 2 to 13 random tokens. */
+static weft_rows make_rows(void) {
+    wk_stream s = wk_stream_at(wk_rng_key(5, WK_RNG_TEST, 1), 0, 0, 0);
+    int64_t *offset = calloc(ROWS + 1, sizeof *offset);
+    int32_t *token = calloc(ROWS * 14, sizeof *token), *label = calloc(ROWS, sizeof *label);
+    for (int i = 0; i < ROWS; i++) {
+        int64_t n = 2 + wk_stream_below(&s, 12);
+        offset[i + 1] = offset[i] + n;
+        for (int64_t t = offset[i]; t < offset[i + 1]; t++)
+            token[t] = (int32_t)wk_stream_below(&s, 97);
+        label[i] = (int32_t)wk_stream_below(&s, 3);
+    }
+    return (weft_rows){
+        .n_rows = ROWS, .offset = offset, .token = token, .label = label, .num_labels = 3};
+}
+
+static void free_rows(weft_rows *rows) {
+    free((void *)(uintptr_t)rows->offset);
+    free((void *)(uintptr_t)rows->token);
+    free((void *)(uintptr_t)rows->label);
+}
+
+typedef struct job {
+    golden_file golden;
+    weft_rows rows;
+    weft_config *config;
+    weft_partition *part;
+    weft_engine_options options;
+    weft_engine *engine;
+    weft_engine_info info;
+    store store;
+} job;
+
+static const char *const usual[] = {"run.threads",
+                                    "1",
+                                    "run.seed",
+                                    "7",
+                                    "partition.kind",
+                                    "quantity",
+                                    "partition.alpha",
+                                    "2",
+                                    "fl.num_clients",
+                                    "17",
+                                    "fl.clients_per_round",
+                                    "11",
+                                    "fl.num_rounds",
+                                    "5",
+                                    "fl.strategy",
+                                    "fedavg",
+                                    "client.batch_size",
+                                    "4",
+                                    "client.learning_rate",
+                                    "5e-3",
+                                    "client.max_grad_norm",
+                                    "1",
+                                    "lora.dropout",
+                                    "0.1",
+                                    "client.optimizer_state",
+                                    "keep"};
+
+/* Everything but opening: the usual settings, then pairs[0..n). */
+static void prepare_rows(job *j, const char *const *pairs, size_t n, bool with_store,
+                         int64_t n_rows) {
+    weft_error err = {0};
+    memset(j, 0, sizeof *j);
+    assert_true(golden_load(WEFT_TEST_DIR "/golden", &golden_bert, &j->golden));
+    j->rows = make_rows();
+    j->rows.n_rows = n_rows;
+    j->config = golden_config(&golden_bert);
+    for (size_t i = 0; i < sizeof usual / sizeof *usual; i += 2)
+        check_ok(weft_config_set(j->config, usual[i], usual[i + 1], NULL, &err), &err);
+    golden_set_options(j->config, pairs, n);
+    check_ok(weft_partition_build(&j->part, j->config, &j->rows, &err), &err);
+    j->options = (weft_engine_options)WEFT_ENGINE_OPTIONS_INIT;
+    j->options.config = j->config, j->options.model = golden_source(&j->golden);
+    j->options.train = j->options.test = &j->rows, j->options.partition = j->part;
+    j->options.hooks.ud = &j->store;
+    j->options.hooks.tick = store_tick;
+    if (with_store)
+        j->options.hooks.store_write = store_write, j->options.hooks.store_read = store_read;
+}
+
+static void prepare(job *j, const char *const *pairs, size_t n, bool with_store) {
+    prepare_rows(j, pairs, n, with_store, ROWS);
+}
+
+static void start(job *j) {
+    weft_error err = {0};
+    check_ok(weft_engine_open(&j->engine, &j->options, &err), &err);
+    weft_engine_info_get(j->engine, &j->info);
+}
+
+static void finish(job *j) {
+    weft_engine_close(j->engine);
+    weft_partition_free(j->part);
+    weft_config_free(j->config);
+    free_rows(&j->rows);
+    golden_free(&j->golden);
+    store_free(&j->store);
+}
+
+static weft_round_report round_ok(job *j) {
+    weft_error err = {0};
+    weft_round_report report;
+    check_ok(weft_engine_round(j->engine, &report, &err), &err);
+    return report;
+}
+
+/* The global adapter, *owned* by the caller. */
+static float *adapter(job *j) {
+    weft_error err = {0};
+    float *flat = calloc((size_t)j->info.adapter_size, sizeof *flat);
+    check_ok(weft_engine_adapter_read(j->engine, flat, &err), &err);
+    return flat;
+}
+
+/* What a run shows of itself. */
+typedef struct outcome {
+    float *adapter;
+    size_t bytes;
+    double loss[ROUNDS][COHORT], norm[ROUNDS][COHORT];
+    weft_swap swap; /* added up */
+} outcome;
+
+static outcome outcome_of(job *j) {
+    outcome out = {0};
+    for (int r = 0; r < ROUNDS; r++) {
+        weft_round_report report = round_ok(j);
+        for (int i = 0; i < report.n_clients; i++)
+            out.loss[r][i] = report.clients[i].last_loss,
+            out.norm[r][i] = report.clients[i].update_norm;
+        out.swap.record_bytes = report.swap.record_bytes;
+        out.swap.in += report.swap.in, out.swap.out += report.swap.out;
+        out.swap.stayed += report.swap.stayed;
+        out.swap.read += report.swap.read, out.swap.written += report.swap.written;
+    }
+    out.bytes = (size_t)j->info.adapter_size * sizeof(float);
+    out.adapter = adapter(j);
+    assert_int_equal(out.swap.read, j->store.reads);
+    assert_int_equal(out.swap.written, j->store.writes);
+    return out;
+}
+
+static outcome run(const char *const *pairs, size_t n, bool with_store) {
+    job j;
+    prepare(&j, pairs, n, with_store);
+    start(&j);
+    outcome out = outcome_of(&j);
+    finish(&j);
+    return out;
+}
+
+static void check_equal(const char *what, const outcome *a, const outcome *b) {
+    check_same(what, a->loss, b->loss, sizeof a->loss);
+    check_same(what, a->norm, b->norm, sizeof a->norm);
+    assert_int_equal(a->bytes, b->bytes);
+    check_same(what, a->adapter, b->adapter, a->bytes);
+}
+
+/* ---- no bit depends on where state waits ---- */
+
+/* The oracle trains one client at a time and has room for all. */
+static void check_placement(const char *device, const char *const more[4]) {
+    const char *pairs[] = {"run.device", device,  "engine.slots", "1",     "engine.state_pool_mib",
+                           "-1",         more[0], more[1],        more[2], more[3]};
+    const size_t n = sizeof pairs / sizeof *pairs;
+    outcome alone = run(pairs, n, false);
+    assert_true(alone.swap.written == 0 && alone.swap.read == 0);
+    assert_int_equal(alone.swap.out, ROUNDS * COHORT);
+    static const char *const slots[] = {"1", "3", "8", "11"}, *const pools[] = {"-1", "1", "0"};
+    for (size_t s = 0; s < 4; s++)
+        for (size_t p = 0; p < 3; p++) {
+            char name[96];
+            (void)snprintf(name, sizeof name, "%s, %s: %s slots, pool of %s MiB", device, more[1],
+                           slots[s], pools[p]);
+            pairs[3] = slots[s], pairs[5] = pools[p];
+            outcome got = run(pairs, n, true);
+            check_equal(name, &got, &alone);
+            assert_int_equal(got.swap.out, alone.swap.out);
+            /* A client trains, then its state enters again unless it never left. */
+            assert_true(got.swap.in + got.swap.stayed > ROUNDS);
+            const bool all_fit = strcmp(pools[p], "0") != 0 || strcmp(slots[s], "11") == 0;
+            if (!all_fit) assert_true(got.swap.written > 0 && got.swap.read > 0);
+            free(got.adapter);
+        }
+    pairs[n - 2] = "client.optimizer_state", pairs[n - 1] = "reset";
+    if (strcmp(more[0], more[2]) == 0) { /* nothing lost by overwriting the pair */
+        outcome reset = run(pairs, n, false);
+        assert_memory_not_equal(reset.adapter, alone.adapter, alone.bytes); /* it does matter */
+        assert_true(reset.swap.out == 0 && reset.swap.in == 0 && reset.swap.record_bytes == 0);
+        free(reset.adapter);
+    }
+    free(alone.adapter);
+}
+
+static void test_cpu_adamw(void **state) {
+    (void)state;
+    static const char *const more[] = {"client.optimizer", "adamw", "client.optimizer", "adamw"};
+    check_placement("cpu", more);
+}
+
+static void test_cpu_momentum(void **state) {
+    (void)state;
+    static const char *const more[] = {"client.optimizer", "sgd", "client.momentum", "0.9"};
+    check_placement("cpu", more);
+}
+
+static void test_ref_adamw(void **state) {
+    (void)state;
+    static const char *const more[] = {"client.local_steps", "1", "client.local_steps", "1"};
+    check_placement("ref", more);
+}
+
+/* All clients in every round and a slot for each: state never has to come back. With two waves both
+ * banks hold theirs until the next round. */
+static void test_what_stays_does_not_move(void **state) {
+    (void)state;
+    static const char *const slots[] = {"11", "6"};
+    static const int ahead[] = {11, 6}; /* the first wave of round 6 was looked for already */
+    for (int i = 0; i < 2; i++) {
+        const char *const pairs[] = {"fl.num_clients", "11", "engine.slots", slots[i]};
+        outcome got = run(pairs, 4, false);
+        assert_int_equal(got.swap.in, 0);
+        assert_int_equal(got.swap.stayed, (ROUNDS - 1) * COHORT + ahead[i]);
+        free(got.adapter);
+    }
+}
+
+/* ---- what it means ---- */
+
+/* One client, R rounds of one step against one round of R steps, which starts from an empty state
+ * and is compared with torch.optim elsewhere. */
+static void check_rounds_are_steps(int64_t n_rows, const char *const pairs[6], double tolerance) {
+    enum { R = 6 };
+    const char *shared[] = {"fl.num_clients",
+                            "1",
+                            "fl.clients_per_round",
+                            "1",
+                            "lora.dropout",
+                            "0",
+                            pairs[0],
+                            pairs[1],
+                            pairs[2],
+                            pairs[3],
+                            pairs[4],
+                            pairs[5],
+                            "client.local_steps",
+                            "1",
+                            "client.optimizer_state",
+                            "keep"};
+    const size_t n = sizeof shared / sizeof *shared;
+    job kept, once;
+    prepare_rows(&kept, shared, n, false, n_rows);
+    shared[n - 3] = "6", shared[n - 1] = "reset";
+    prepare_rows(&once, shared, n, false, n_rows);
+    start(&kept);
+    start(&once);
+    double mean = 0, last = 0;
+    for (int r = 0; r < R; r++) {
+        last = round_ok(&kept).clients[0].last_loss;
+        mean += last / R;
+    }
+    weft_round_report one = round_ok(&once);
+    assert_true(fabs(mean - one.clients[0].loss) <= tolerance * fabs(mean));
+    assert_true(fabs(last - one.clients[0].last_loss) <= tolerance * fabs(last));
+    float *a = adapter(&kept), *b = adapter(&once);
+    double got = check_close("kept rounds and steps", a, b, kept.info.adapter_size, tolerance);
+    print_message("%lld rows: within %.1e of %.1e\n", (long long)n_rows, got, tolerance);
+    free(a);
+    free(b);
+    finish(&kept);
+    finish(&once);
+}
+
+/* Of a single row, a batch has one order. What differs is the way over the server: x + (w - x) in
+ * double, off by at most 2^-51 (|w| + |x|), rounded to float. That is w, unless |w| is smaller than
+ * |x| by 2^27, and then wrong by 2^-51 of the largest number. R roundings, handed on by steps that
+ * move no number further than lr, stay far below one part in 10^6. */
+static void test_rounds_are_steps(void **state) {
+    (void)state;
+    static const char *const adamw[] = {"client.optimizer", "adamw", "client.weight_decay", "0.1",
+                                        "client.beta2",     "0.99"};
+    static const char *const nesterov[] = {"client.optimizer", "sgd", "client.momentum", "0.9",
+                                           "client.nesterov",  "true"};
+    check_rounds_are_steps(1, adamw, 1e-6);
+    check_rounds_are_steps(1, nesterov, 1e-6);
+    /* All rows in one batch: its sums have another order in every round than in every epoch, a few
+     * 1e-7 of a gradient's size. Adam makes a full step of a gradient of any size above its
+     * epsilon, so that is raised above the noise. */
+    static const char *const full[] = {"client.batch_size",   "1000", "client.epsilon", "1e-3",
+                                       "client.weight_decay", "0.1"};
+    check_rounds_are_steps(ROWS, full, 1e-4);
+}
+
+/* ---- failures: the round does not happen, and can be had again ---- */
+
+/* Round 3 of a run fails at every place where it can; then it runs and ends as if it never had. */
+static void check_again(weft_status want, void (*arm)(store *s, int64_t at), const char *text) {
+    const char *const pairs[] = {"engine.slots", "3", "engine.state_pool_mib", "0"};
+    job whole;
+    prepare(&whole, pairs, 4, true);
+    start(&whole);
+    for (int r = 0; r < 2; r++) (void)round_ok(&whole);
+    const int64_t ticks = whole.store.ticks, writes = whole.store.writes, reads = whole.store.reads;
+    for (int r = 2; r < ROUNDS; r++) (void)round_ok(&whole);
+    float *wanted = adapter(&whole);
+    int64_t places = 0;
+    for (int64_t at = 1;; at++) {
+        job j;
+        weft_error err = {0};
+        weft_round_report report;
+        prepare(&j, pairs, 4, true);
+        start(&j);
+        for (int r = 0; r < 2; r++) (void)round_ok(&j);
+        assert_true(j.store.ticks == ticks && j.store.writes == writes && j.store.reads == reads);
+        float *before = adapter(&j);
+        arm(&j.store, at);
+        const weft_status st = weft_engine_round(j.engine, &report, &err);
+        if (st != WEFT_OK) {
+            places++;
+            assert_int_equal(st, want);
+            assert_int_equal(err.status, want);
+            if (text) assert_non_null(strstr(err.text, text));
+            assert_int_equal(weft_engine_rounds_done(j.engine), 2);
+            float *after = adapter(&j);
+            check_same("adapter", after, before, (size_t)j.info.adapter_size * sizeof *after);
+            free(after);
+        }
+        j.store.fail_write = j.store.fail_read = j.store.stop_at = 0;
+        if (st != WEFT_OK) (void)round_ok(&j);
+        for (int r = 3; r < ROUNDS; r++) (void)round_ok(&j);
+        float *got = adapter(&j);
+        check_same("after all", got, wanted, (size_t)j.info.adapter_size * sizeof *got);
+        free(got);
+        free(before);
+        finish(&j);
+        if (st == WEFT_OK) break;
+    }
+    print_message("%lld places\n", (long long)places);
+    assert_true(places > 3);
+    free(wanted);
+    finish(&whole);
+}
+
+static void arm_write(store *s, int64_t at) {
+    s->fail_write = s->writes + at;
+}
+
+static void arm_read(store *s, int64_t at) {
+    s->fail_read = s->reads + at;
+}
+
+static void arm_stop(store *s, int64_t at) {
+    s->stop_at = s->ticks + at;
+}
+
+static void test_full_store(void **state) {
+    (void)state;
+    check_again(WEFT_E_OUTPUT, arm_write, "state.bin: no space");
+}
+
+static void test_cut_store(void **state) {
+    (void)state;
+    check_again(WEFT_E_DATA, arm_read, "state.bin is cut");
+}
+
+static void test_stop(void **state) {
+    (void)state;
+    check_again(WEFT_E_STOPPED, arm_stop, NULL);
+}
+
+/* ---- what is refused, and what a plan says ---- */
+
+static void test_no_store(void **state) {
+    (void)state;
+    weft_error err = {0};
+    const char *const pairs[] = {"engine.slots", "3", "engine.state_pool_mib", "0"};
+    job j;
+    prepare(&j, pairs, 4, false);
+    assert_int_equal(weft_engine_open(&j.engine, &j.options, &err), WEFT_E_CONFIG);
+    assert_non_null(strstr(err.text, "engine.state_pool_mib holds the state of 6 clients, 28 are"));
+    j.options.hooks.store_read = store_read;
+    assert_int_equal(weft_engine_open(&j.engine, &j.options, &err), WEFT_E_ARG);
+    assert_non_null(strstr(err.text, "store_write"));
+    finish(&j);
+}
+
+static uint64_t item(const weft_plan *plan, const char *name) {
+    for (int32_t i = 0; i < plan->n_items; i++)
+        if (strcmp(plan->item[i].name, name) == 0) return plan->item[i].bytes;
+    return 0;
+}
+
+static void test_plan(void **state) {
+    (void)state;
+    weft_error err = {0};
+    static const char *const pools[] = {"-1", "0"};
+    for (int i = 0; i < 2; i++) {
+        const char *const pairs[] = {"engine.slots", "3", "engine.state_pool_mib", pools[i]};
+        job j;
+        weft_plan plan;
+        prepare(&j, pairs, 4, true);
+        check_ok(weft_plan_build(&plan, &j.options, &err), &err);
+        start(&j);
+        const uint64_t record = round_ok(&j).swap.record_bytes;
+        const uint64_t bank = 3 * 2 * (uint64_t)j.info.adapter_size * sizeof(float);
+        assert_int_equal(item(&plan, "client optimizer state"), bank);
+        assert_int_equal(item(&plan, "client optimizer state, second bank"), bank);
+        const uint64_t pool = item(&plan, "host: client state pool");
+        const uint64_t records = i == 0 ? CLIENTS + COHORT : 6;
+        assert_true(pool >= records * record && pool < records * record + 4096);
+        assert_true(j.store.writes == 0 || i == 1); /* a plan stores nothing */
+        finish(&j);
+    }
+    const char *const reset[] = {"engine.slots", "3", "client.optimizer_state", "reset"};
+    job j;
+    weft_plan plan;
+    prepare(&j, reset, 4, false);
+    check_ok(weft_plan_build(&plan, &j.options, &err), &err);
+    assert_int_equal(item(&plan, "client optimizer state, second bank"), 0);
+    assert_int_equal(item(&plan, "host: client state pool"), 0);
+    finish(&j);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cpu_adamw),        cmocka_unit_test(test_cpu_momentum),
+        cmocka_unit_test(test_ref_adamw),        cmocka_unit_test(test_what_stays_does_not_move),
+        cmocka_unit_test(test_rounds_are_steps), cmocka_unit_test(test_full_store),
+        cmocka_unit_test(test_cut_store),        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_no_store),         cmocka_unit_test(test_plan),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
