@@ -6,7 +6,9 @@
  *
  * README.md says what each figure means. Experiments:
  *   e1   clients with batches of 8x128, 32x128 and 16 ragged rows, 1 to 256 of them at once
- *   e8   one client with a batch that fills a pack
+ *   e7   2,000 clients, 64 at a time, one step a visit: with client.optimizer_state=keep the
+ * moments of every client cross the bus in each round, with reset none do e8   one client with a
+ * batch that fills a pack
  * --quick keeps a few of them. Losses are printed, so that a rival's can be compared. */
 #include "bench/synthetic.h"
 #include "engine/weft.h"
@@ -32,15 +34,24 @@ typedef struct job {
     const char *id;
     int clients, batch, length;
     bool ragged, quick; /* quick: stays with --quick */
+    int slots, steps;   /* 0: all clients; as the options say */
+    const char *state;  /* client.optimizer_state; NULL: reset */
 } job;
 
 static const job jobs[] = {
-    {"e1-8x128", 1, 8, 128, false, false},     {"e1-8x128", 8, 8, 128, false, true},
-    {"e1-8x128", 64, 8, 128, false, true},     {"e1-8x128", 256, 8, 128, false, false},
-    {"e1-32x128", 1, 32, 128, false, false},   {"e1-32x128", 8, 32, 128, false, false},
-    {"e1-32x128", 64, 32, 128, false, false},  {"e1-16xragged", 1, 16, 128, true, false},
-    {"e1-16xragged", 64, 16, 128, true, true}, {"e1-16xragged", 256, 16, 128, true, false},
-    {"e8-pack", 1, 132, 128, false, true},
+    {"e1-8x128", 1, 8, 128, false, false, 0, 0, NULL},
+    {"e1-8x128", 8, 8, 128, false, true, 0, 0, NULL},
+    {"e1-8x128", 64, 8, 128, false, true, 0, 0, NULL},
+    {"e1-8x128", 256, 8, 128, false, false, 0, 0, NULL},
+    {"e1-32x128", 1, 32, 128, false, false, 0, 0, NULL},
+    {"e1-32x128", 8, 32, 128, false, false, 0, 0, NULL},
+    {"e1-32x128", 64, 32, 128, false, false, 0, 0, NULL},
+    {"e1-16xragged", 1, 16, 128, true, false, 0, 0, NULL},
+    {"e1-16xragged", 64, 16, 128, true, true, 0, 0, NULL},
+    {"e1-16xragged", 256, 16, 128, true, false, 0, 0, NULL},
+    {"e7-keep", 2000, 8, 128, false, false, 64, 1, "keep"},
+    {"e7-reset", 2000, 8, 128, false, false, 64, 1, "reset"},
+    {"e8-pack", 1, 132, 128, false, true, 0, 0, NULL},
 };
 
 typedef struct run {
@@ -59,10 +70,11 @@ static void die(const char *what, const weft_error *err) {
 }
 
 static weft_config *make_config(const options *o, const job *j) {
-    char clients[16], batch[16], steps[16];
+    char clients[16], batch[16], steps[16], slots[16];
     (void)snprintf(clients, sizeof clients, "%d", j->clients);
     (void)snprintf(batch, sizeof batch, "%d", j->batch);
-    (void)snprintf(steps, sizeof steps, "%d", o->steps);
+    (void)snprintf(steps, sizeof steps, "%d", j->steps ? j->steps : o->steps);
+    (void)snprintf(slots, sizeof slots, "%d", j->slots ? j->slots : j->clients);
     const char *const pairs[][2] = {
         {"run.device", o->device},
         {"run.dtype", o->dtype},
@@ -73,7 +85,10 @@ static weft_config *make_config(const options *o, const job *j) {
         {"data.client_column", "client"},
         {"fl.num_clients", clients},
         {"fl.clients_per_round", clients},
-        {"engine.slots", clients},
+        {"engine.slots", slots},
+        {"client.optimizer_state", j->state ? j->state : "reset"},
+        {"engine.state_pool_mib",
+         j->state ? "32768" : "-1"}, /* at most; else records need a file */
         {"engine.pack_tokens", o->pack},
         {"client.batch_size", batch},
         {"client.local_steps", steps},
@@ -137,6 +152,13 @@ static void print_line(const run *r) {
            1e-12 * b->flops_per_second, 100 * b->flops_share, 100 * b->frozen_mfu,
            100 * b->waiting_share, b->launches_per_step, (double)b->device_bytes / (1 << 30),
            b->loss);
+    if (b->swap.record_bytes > 0)
+        printf("    optimizer state: %llu records in, %llu out, %llu stayed, of %.2f MB each; %.2f "
+               "GB/s over the bus\n",
+               (unsigned long long)b->swap.in, (unsigned long long)b->swap.out,
+               (unsigned long long)b->swap.stayed, 1e-6 * (double)b->swap.record_bytes,
+               1e-9 * (double)(b->swap.in + b->swap.out) * (double)b->swap.record_bytes /
+                   b->seconds);
     (void)fflush(stdout);
 }
 
@@ -156,7 +178,8 @@ static void write_json(FILE *f, const run *r, bool first) {
                   "\"client_steps_per_s\": %.2f, \"flops_per_s\": %.6g, \"flops_share\": %.4f, "
                   "\"model_flops_per_s\": %.6g, \"frozen_mfu\": %.4f, \"ceiling_flops_per_s\": "
                   "%.6g, \"ceiling_bytes_per_s\": %.6g, \"waiting_share\": %.4f, "
-                  "\"launches_per_step\": %.1f, \"device_bytes\": %lld, \"loss\": %.6f,\n"
+                  "\"launches_per_step\": %.1f, \"device_bytes\": %lld, \"swap_bytes\": %.0f, "
+                  "\"loss\": %.6f,\n"
                   "   \"phases\": [",
                   first ? "" : ",\n", r->job->id, r->o->model, r->backend_text, r->note_text,
                   r->hidden, r->o->placement ? "true" : "false", r->job->clients, r->job->batch,
@@ -164,7 +187,8 @@ static void write_json(FILE *f, const run *r, bool first) {
                   1e3 * b->step_median, 1e3 * b->step_p95, b->tokens_per_second,
                   b->client_steps_per_second, b->flops_per_second, b->flops_share,
                   b->model_flops_per_second, b->frozen_mfu, b->ceilings.flops, b->ceilings.bytes,
-                  b->waiting_share, b->launches_per_step, (long long)b->device_bytes, b->loss);
+                  b->waiting_share, b->launches_per_step, (long long)b->device_bytes,
+                  (double)(b->swap.in + b->swap.out) * (double)b->swap.record_bytes, b->loss);
     for (int i = 0; i < b->n_phases; i++) {
         const weft_bench_phase *p = &b->phase[i];
         (void)fprintf(f,

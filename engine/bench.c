@@ -110,6 +110,7 @@ static weft_status run_bench(weft_engine *e, const weft_plan *plan, weft_bench *
     out->client_steps = (double)r.steps;
     out->steps = (double)e->work.steps;
     out->loss = r.loss;
+    out->swap = r.swap;
     out->packs = r.packs;
     summarise_steps(out, e->clock);
     WEFT_TRY(first_round(e, true, true, &out->passes, &r));

@@ -438,6 +438,7 @@ typedef struct weft_bench {
     double step_median, step_p95; /* seconds from one step's end to the next's */
     double loss;
     int64_t packs;
+    weft_swap swap;
     /* Of the rounds after it. */
     weft_profile passes;      /* with replays */
     double waiting_share;     /* of the device's time, neither in a pass nor in the optimizer */
