@@ -1,12 +1,10 @@
-/* Measuring: a round with its time by phase, what the device can do at best, and the FLOPs and
- * bytes of the same round counted on the dry device. For `weft bench` and bench/. */
+/* Measuring: a round with its time by phase, or on a dry device its FLOPs and bytes, and what the
+ * device can do at best. */
 #include "engine/engine.h"
 #include "kernels/dev.h"
 #include "kernels/profile.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static void take_profile(weft_profile *out, const wk_profile *p) {
     memset(out, 0, sizeof *out);
@@ -138,74 +136,6 @@ weft_status weft_engine_ceilings(weft_engine *e, weft_ceilings *out, weft_error 
     if (st == WEFT_OK) {
         st = measure(e, &a, side, out);
         wk_arena_close(&a);
-    }
-    if (st != WEFT_OK && err) *err = e->ctx.err;
-    return st;
-}
-
-/* ---- a whole benchmark ---- */
-
-double we_clock(void) {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-static int by_size(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* From the ends of steps to the median and the 95th percentile of the time between them. */
-static void summarise_steps(weft_bench *out, we_step_clock *clock) {
-    int64_t n = clock->n - 1;
-    out->step_median = out->step_p95 = out->seconds / out->steps;
-    if (n < 1) return;
-    for (int64_t i = 0; i < n; i++) clock->end[i] = clock->end[i + 1] - clock->end[i];
-    qsort(clock->end, (size_t)n, sizeof *clock->end, by_size);
-    out->step_median = clock->end[n / 2];
-    out->step_p95 = clock->end[n * 95 / 100];
-}
-
-static double seconds_of(const weft_profile *p, const char *name) {
-    for (int32_t i = 0; i < p->n; i++)
-        if (strcmp(p->phase[i].name, name) == 0) return p->phase[i].seconds;
-    return 0;
-}
-
-static weft_status run_bench(weft_engine *e, weft_bench *out) {
-    weft_round_report r;
-    WEFT_TRY(weft_engine_round(e, &r, NULL));
-    WEFT_TRY(e->dev->backend->sync(e->dev));
-    e->clock->n = 0;
-    const double start = we_clock();
-    WEFT_TRY(weft_engine_round(e, &r, NULL));
-    out->seconds = we_clock() - start;
-    out->tokens = (double)r.tokens;
-    out->client_steps = (double)r.steps;
-    out->steps = (double)(e->clock->n > 0 ? e->clock->n : 1);
-    out->loss = r.loss;
-    out->packs = r.packs;
-    summarise_steps(out, e->clock);
-    WEFT_TRY(we_profile_round(e, true, &out->passes, &r));
-    out->waiting_share = seconds_of(&out->passes, "other") / out->passes.total.seconds;
-    WEFT_TRY(we_profile_round(e, false, &out->phases, &r));
-    out->launches_per_step = (double)out->phases.total.launches / out->steps;
-    return weft_engine_ceilings(e, &out->ceilings, NULL);
-}
-
-weft_status weft_engine_bench(weft_engine *e, weft_bench *out, weft_error *err) {
-    we_step_clock clock = {0};
-    void *memory = NULL;
-    memset(out, 0, sizeof *out);
-    weft_status st =
-        wk_host_alloc(&e->ctx, &memory, WE_STEP_CLOCK_MAX, sizeof *clock.end, "times of steps");
-    if (st == WEFT_OK) {
-        clock.end = memory;
-        e->clock = &clock;
-        st = run_bench(e, out);
-        e->clock = NULL;
-        wk_host_free(&e->ctx, memory);
     }
     if (st != WEFT_OK && err) *err = e->ctx.err;
     return st;

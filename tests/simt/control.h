@@ -18,7 +18,7 @@ typedef enum simt_order_kind {
     SIMT_REVERSED = 1, /* 0x7f: 3.4e38 */
     SIMT_RANDOM = 2    /* 0xfe: -1.7e38; the seed decides the order */
 } simt_order_kind;
-void simt_order(simt_order_kind order, unsigned seed);
+void simt_order(int order, unsigned seed); /* simt_order_kind */
 
 /* The byte that fresh memory holds in the present order. */
 unsigned char simt_fresh_byte(void);
@@ -32,6 +32,12 @@ void simt_shared_limit(size_t bytes);
 void simt_count_only(bool on);
 /* Threads launched so far, over all blocks. */
 uint64_t simt_threads(void);
+
+/* A hash of what was launched since the last call: kernels, grids, and those arguments that are
+ * numbers or addresses. What a CUDA graph would hold, so recorded work must give the same one every
+ * time. simt_trace_add adds work that is no launch. */
+uint64_t simt_trace(void);
+void simt_trace_add(const void *bytes, size_t n);
 
 #ifdef __cplusplus
 }

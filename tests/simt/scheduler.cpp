@@ -26,6 +26,8 @@ static unsigned count; /* threads of the block */
 static const char *kernel_name = "?";
 static void (*kernel_body)(void *);
 static void *kernel_arg;
+static const uint64_t TRACE_START = 14695981039346656037u;
+static uint64_t trace = TRACE_START;
 static char launched_tag, ended_tag;
 
 void die(const char *what) {
@@ -245,6 +247,9 @@ void launch_threads(const char *name, const void *kernel, dim3 grid, dim3 block,
         die("bad size of the grid");
     shared_check(kernel, smem);
     threads_run += blocks * size;
+    const uint64_t shape[] = {
+        (uint64_t)(uintptr_t)kernel, grid.x, grid.y, grid.z, block.x, block.y, block.z, smem};
+    simt_trace_add(shape, sizeof shape);
     if (count_only) return;
 
     count = (unsigned)size;
@@ -271,8 +276,8 @@ void launch_threads(const char *name, const void *kernel, dim3 grid, dim3 block,
 
 } // namespace simt
 
-extern "C" void simt_order(simt_order_kind order, unsigned seed) {
-    simt::order_kind = order;
+extern "C" void simt_order(int order, unsigned seed) {
+    simt::order_kind = static_cast<simt_order_kind>(order);
     simt::random_state = 88172645463325252u ^ ((uint64_t)(seed + 1) * 0x9E3779B97F4A7C15u);
 }
 
@@ -283,6 +288,17 @@ extern "C" unsigned char simt_fresh_byte(void) {
 
 extern "C" void simt_count_only(bool on) {
     simt::count_only = on;
+}
+
+extern "C" void simt_trace_add(const void *bytes, size_t n) { /* FNV-1a */
+    const unsigned char *at = static_cast<const unsigned char *>(bytes);
+    for (size_t i = 0; i < n; i++) simt::trace = (simt::trace ^ at[i]) * 1099511628211u;
+}
+
+extern "C" uint64_t simt_trace(void) {
+    const uint64_t now = simt::trace;
+    simt::trace = simt::TRACE_START;
+    return now;
 }
 
 extern "C" uint64_t simt_threads(void) {

@@ -4,9 +4,11 @@
 #ifndef SIMT_BLOCK_H
 #define SIMT_BLOCK_H
 
+#include "control.h"
 #include "simt_types.h"
 
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 namespace simt {
@@ -34,6 +36,11 @@ enum barrier { SYNC, SYNC_COUNT, SYNC_OR, SYNC_AND };
 /* All threads of the block meet in the same kind of barrier; returns how many gave true. */
 int meet_block(barrier kind, bool predicate);
 
+/* Structs may have holes, whose bytes mean nothing. */
+template <class T> void trace_argument(const T &x) {
+    if constexpr (std::is_scalar<T>::value) simt_trace_add(&x, sizeof x);
+}
+
 template <class... P, class... A>
 void launch(const char *name, dim3 grid, dim3 block, size_t smem, void (*kernel)(P...),
             A &&...arguments) {
@@ -41,6 +48,7 @@ void launch(const char *name, dim3 grid, dim3 block, size_t smem, void (*kernel)
         void (*kernel)(P...);
         std::tuple<P...> arguments;
     } c{kernel, std::tuple<P...>(std::forward<A>(arguments)...)};
+    std::apply([](const auto &...x) { (trace_argument(x), ...); }, c.arguments);
     launch_threads(
         name, reinterpret_cast<const void *>(kernel), grid, block, smem,
         [](void *arg) {
@@ -92,9 +100,6 @@ static inline int atomicAdd(int *p, int v) {
 }
 static inline unsigned atomicAdd(unsigned *p, unsigned v) {
     return __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL);
-}
-static inline void store_global16(void *to, const uint32_t (&x)[4]) {
-    *static_cast<uint4 *>(to) = uint4{x[0], x[1], x[2], x[3]};
 }
 template <class T> static inline T __ldg(const T *p) {
     return *p;
