@@ -278,7 +278,7 @@ int main(int argc, char **argv) {
         print_head();
         print_line(&r);
         print_phases(&r);
-        if (json) write_json(json, &r, first);
+        if (json) write_json(json, &r, first), (void)fflush(json);
         first = false;
     }
     if (json) {

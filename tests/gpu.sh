@@ -29,6 +29,7 @@ done
 out=${OUT:-gpu-results} dir=build-gpu-bare
 mkdir -p "$out" "$dir/gpu" || exit 1
 work=$(cd "$dir/gpu" && pwd)
+export dir work
 log=$out/log.txt
 : >"$log"
 SECONDS=0
@@ -38,6 +39,8 @@ experiments=e1-8x128,e1-16xragged,e8-pack steps=12
 
 # ---- parts under a limit of time ----
 
+# A whole run starts afresh; --only keeps what other parts measured.
+[ -z "$only" ] && rm -f "$work"/*
 names=() states=() times=() notes=()
 record() { names+=("$1") states+=("$2") times+=("$3") notes+=("${4-}"); }
 wanted() { [ -z "$only" ] || [[ $only == *",$1,"* ]]; }
@@ -121,7 +124,7 @@ compile() {
 
 if [ "$build" = yes ] && wanted build; then
     export -f compile architectures libraries
-    export dir programs
+    export programs
     launch build 30 $((minutes * 60 * 3 / 5)) bash -c compile && settle build
     cp "$work/build.txt" "$out/build.log"
 fi
@@ -162,7 +165,6 @@ sanitize() { # TOOL, then nothing for all cases, or ops
         [ "$(grep -c 'all checks held' "$work/$tool-raw.txt")" = $# ]
 }
 export -f sanitize
-export work
 
 checking=()
 if on_gpu sanitizer; then
@@ -183,7 +185,7 @@ for name in ${checking[@]+"${checking[@]}"}; do settle "$name"; done
 # ---- speed ----
 
 merge() { # all measurements so far as one JSON
-    local commit part sep=
+    local commit part
     commit=$(git rev-parse --short HEAD 2>/dev/null)
     printf '{"card": "%s", "date": "%s", "commit": "%s", "driver": "%s", "nvcc": "%s", "cores": %d' "$card" \
         "$(date -u +%F)" "${commit:-unknown}" \
@@ -194,16 +196,22 @@ merge() { # all measurements so far as one JSON
     done
     printf '}\n'
 }
-measured() { # PART: only whole files count
+measured() { # PART
     [ -s "$work/$1.new" ] && mv "$work/$1.new" "$work/$1.json"
     merge >"$out/result.json"
 }
+# bench_round writes its jobs one by one: those that it finished count even when it was stopped.
+rounds() { # PART LIMIT ARGUMENT…
+    local name=$1 limit=$2 rc=0
+    shift 2
+    rm -f "$work/$name.new"
+    run "$name" 20 "$limit" "$dir/bench/bench_round_cuda" --device cuda --quick --steps $steps \
+        --json "$work/$name.new" "$@" || rc=$?
+    [ $rc = 0 ] || [ ! -s "$work/$name.new" ] || echo ']' >>"$work/$name.new"
+    measured "$name"
+}
 
-[ -z "$only" ] && rm -f "$work"/*.json "$work"/*.new
-if on_gpu rounds; then
-    run rounds 20 90 "$dir/bench/bench_round_cuda" --device cuda --only $experiments --steps $steps \
-        --quick --json "$work/rounds.new" && measured rounds
-fi
+on_gpu rounds && rounds rounds 90 --only $experiments
 if on_gpu ceilings; then
     run ceilings 20 75 "$dir/bench/gpu_ceilings" --json "$work/ceilings.new" && measured ceilings
 fi
@@ -222,10 +230,7 @@ on_gpu peft && rival peft 30 150 eager,graph,graph-lean e1-8x128:64 e8-pack:1 e1
 if on_gpu kernels; then
     run kernels 15 60 "$dir/bench/bench_ops_cuda" --json "$work/kernels.new" && measured kernels
 fi
-if on_gpu placement; then
-    run placement 15 60 "$dir/bench/bench_round_cuda" --device cuda --placement --only e1-8x128 --steps $steps \
-        --quick --json "$work/placement.new" && measured placement
-fi
+on_gpu placement && rounds placement 60 --placement --only e1-8x128
 on_gpu compile && rival compile 60 240 compile-graph,compile-graph-lean,compile e1-8x128:64 e8-pack:1
 
 # ---- the table ----
