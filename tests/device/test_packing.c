@@ -14,7 +14,7 @@ static int failed;
 static packing_outcome run(const wk_backend *plugin, const char *slots, const char *pack,
                            const char *dtype, const char *deterministic) {
     const char *const more[] = {"run.dtype", dtype, "run.deterministic", deterministic};
-    const packing_setup setup = {"cuda", plugin, slots, "1", pack, more, 4};
+    const packing_setup setup = {"cuda", plugin, slots, "1", pack, more, 4, 0};
     return packing_run(&setup);
 }
 
