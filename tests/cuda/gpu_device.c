@@ -232,6 +232,18 @@ static void beside(wk_dev *dev) {
         memset(sent, 0, N * 4);
         CHECK(holds(dev, y, (float)(r - 1)));
     }
+    for (int r = 0; r < ROUNDS; r++) { /* one state leaves, another takes its place; both in turn */
+        fill(dev, y, r);
+        for (int i = 0; i < N; i++) sent[i] = (float)-r;
+        OK(&ctx, wk_fetch(dev, got, y));
+        OK(&ctx, wk_send(dev, y, sent)); /* after the fetch, which reads there */
+        OK(&ctx, wk_send(dev, x, got));  /* and this, what it fetched */
+        OK(&ctx, wk_meet(dev));
+        OK(&ctx, wk_post(dev, (wk_tensor){0}, &mark));
+        OK(&ctx, wk_collect(dev, mark, NULL, 0));
+        CHECK(got[0] == (float)r && got[N - 1] == (float)r && got[N / 2] == (float)r);
+        CHECK(holds(dev, y, (float)-r) && holds(dev, x, (float)r));
+    }
     OK(&ctx, wk_meet(dev)); /* with nothing on its way */
     OK(&ctx, wk_send(dev, x, sent));
     OK(&ctx, dev->backend->sync(dev));
