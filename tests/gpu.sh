@@ -155,9 +155,8 @@ sanitize() { # TOOL, then nothing for all cases, or ops
     for op in "$@"; do
         # shellcheck disable=SC2086
         compute-sanitizer --tool "$tool" --error-exitcode 9 "$dir/tests/cuda/gpu_ops" $op 2>&1 || rc=$?
-        [ $rc = 0 ] || break
+        [ "$rc" = 0 ] || break
     done | tee "$work/$tool-raw.txt"
-    rc=${PIPESTATUS[0]}
     grep -qi 'device not supported' "$work/$tool-raw.txt" &&
         { echo 'skipped: compute-sanitizer does not support this device'; return 77; }
     ! grep -q 'ERROR SUMMARY: [1-9]' "$work/$tool-raw.txt" &&
