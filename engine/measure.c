@@ -52,6 +52,12 @@ weft_status weft_engine_profile(weft_engine *e, bool replays, weft_profile *out,
 /* ---- ceilings ---- */
 
 #define REPEATS 10
+/* A product is large enough once it takes so long or is so wide; then it fills the device, and the
+ * copy misses its caches. */
+#define SIDE_FROM      256
+#define SECONDS_ENOUGH 0.02
+#define SIDE_HOST      2048
+#define SIDE_DEVICE    8192
 
 typedef struct trial {
     wk_dev *dev;
@@ -98,11 +104,12 @@ static weft_status fill_random(weft_engine *e, wk_tensor t, uint32_t site) {
     return st;
 }
 
-static weft_status measure(weft_engine *e, wk_arena *a, int64_t side, weft_ceilings *out) {
+static weft_status measure(weft_engine *e, wk_arena *a, int64_t side, weft_ceilings *out,
+                           double *seconds) {
     wk_dev *dev = e->dev;
     wk_weight w = {.o = side, .d = side};
     trial t = {.dev = dev, .product = {.w = &w}};
-    double product = 0, copy = 0;
+    double copy = 0;
     WEFT_TRY(wk_arena_mat(a, &t.product.x, "ceiling", dev->hidden, side, side));
     WEFT_TRY(wk_arena_mat(a, &t.product.y, "ceiling", dev->hidden, side, side));
     WEFT_TRY(wk_arena_mat(a, &w.w, "ceiling", dev->hidden, side, side));
@@ -116,27 +123,34 @@ static weft_status measure(weft_engine *e, wk_arena *a, int64_t side, weft_ceili
     WEFT_TRY(fill_random(e, t.copy.x, 3));
     wk_weight_pack_args pack = {.weight = &w};
     WEFT_TRY(wk_weight_pack(dev, &pack));
-    WEFT_TRY(best_of(&t, run_product, &product));
+    WEFT_TRY(best_of(&t, run_product, seconds));
     WEFT_TRY(best_of(&t, run_copy, &copy));
     const double n = (double)side;
-    *out = (weft_ceilings){.flops = 2 * n * n * n / product,
+    *out = (weft_ceilings){.flops = 2 * n * n * n / *seconds,
                            .bytes = 2 * 4 * n * n * sizeof(float) / copy};
     return WEFT_OK;
 }
 
-weft_status weft_engine_ceilings(weft_engine *e, weft_ceilings *out, weft_error *err) {
-    /* Large enough to fill the device and to miss its caches. */
-    const int64_t side = e->dev->backend->replay ? 8192 : 1024;
+static weft_status measure_at(weft_engine *e, int64_t side, weft_ceilings *out, double *seconds) {
     wk_arena a;
-    weft_ceilings ignored;
     wk_arena_open_measure(&a, e->dev, "ceilings");
-    weft_status st = measure(e, &a, side, &ignored);
+    WEFT_TRY(measure(e, &a, side, out, seconds));
     const size_t bytes = a.peak;
-    if (st == WEFT_OK) st = wk_arena_open(&a, e->dev, "ceilings", bytes);
-    if (st == WEFT_OK) {
-        st = measure(e, &a, side, out);
-        wk_arena_close(&a);
-    }
+    WEFT_TRY(wk_arena_open(&a, e->dev, "ceilings", bytes));
+    const weft_status st = measure(e, &a, side, out, seconds);
+    wk_arena_close(&a);
+    return st;
+}
+
+weft_status weft_engine_ceilings(weft_engine *e, weft_ceilings *out, weft_error *err) {
+    const int64_t widest = e->dev->backend->replay ? SIDE_DEVICE : SIDE_HOST;
+    weft_ceilings ceilings = {0};
+    double seconds = 0;
+    weft_status st = WEFT_OK;
+    for (int64_t side = SIDE_FROM; st == WEFT_OK && side <= widest && seconds < SECONDS_ENOUGH;
+         side *= 2)
+        st = measure_at(e, side, &ceilings, &seconds);
+    if (st == WEFT_OK) *out = ceilings;
     if (st != WEFT_OK && err) *err = e->ctx.err;
     return st;
 }
