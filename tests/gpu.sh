@@ -129,6 +129,10 @@ if [ "$build" = yes ] && wanted build; then
     cp "$work/build.txt" "$out/build.log"
 fi
 
+# cuBLAS from PyTorch's packages lies where the loader does not look.
+blas=$(sed -n 's|^CUDA_cublasLt_LIBRARY:[A-Z]*=\(.*/nvidia/.*\)/[^/]*$|\1|p' "$dir/CMakeCache.txt" 2>/dev/null)
+[ -n "$blas" ] && export LD_LIBRARY_PATH=$blas${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+
 # ---- the device ----
 
 card='no GPU' gpu=no
