@@ -80,7 +80,7 @@ run() { launch "$@" && settle "$1"; }
 
 # ---- the build ----
 
-programs="gpu_ops gpu_gemm gpu_device gpu_models gpu_packing cuda_philox cuda_noise gpu_ceilings bench_ops_cuda
+programs="gpu_ops gpu_gemm gpu_device gpu_models gpu_packing gpu_pager cuda_philox cuda_noise gpu_ceilings bench_ops_cuda
           bench_round_cuda weft_cuda"
 
 # The code of this card alone, which takes a third of the time; without a card, of all.
