@@ -7,7 +7,7 @@
 #
 #   --minutes N   what does not fit in N minutes (9) is cut short or skipped, and said so
 #   --no-build    use what an earlier run built in build-gpu-bare/
-#   --only PART   build, tests, sanitizer, rounds, ceilings, peft, kernels, placement, compile (in this order)
+#   --only PART   build, tests, sanitizer, rounds, ceilings, peft, kernels, placement, swap, compile (in this order)
 #
 # Leaves in ${OUT:-gpu-results}: summary.txt (the table that it prints last), log.txt and build.log (all
 # output), result.json (all measurements; bench/results/README.md). The exit code is the number of parts that
@@ -198,7 +198,7 @@ merge() { # all measurements so far as one JSON
         "$(date -u +%F)" "${commit:-unknown}" \
         "$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1)" \
         "$(nvcc --version 2>/dev/null | sed -n 's/.*release [0-9.]*, V//p')" "$(nproc)"
-    for part in ceilings kernels rounds placement peft; do
+    for part in ceilings kernels rounds placement swap peft; do
         [ -s "$work/$part.json" ] && printf ',\n"%s": %s' "$part" "$(cat "$work/$part.json")"
     done
     printf '}\n'
@@ -212,13 +212,13 @@ rounds() { # PART LIMIT ARGUMENT…
     local name=$1 limit=$2 rc=0
     shift 2
     rm -f "$work/$name.new"
-    run "$name" 20 "$limit" "$dir/bench/bench_round_cuda" --device cuda --quick --steps $steps \
+    run "$name" 20 "$limit" "$dir/bench/bench_round_cuda" --device cuda --steps $steps \
         --json "$work/$name.new" "$@" || rc=$?
     [ $rc = 0 ] || [ ! -s "$work/$name.new" ] || echo ']' >>"$work/$name.new"
     measured "$name"
 }
 
-on_gpu rounds && rounds rounds 90 --only $experiments
+on_gpu rounds && rounds rounds 90 --quick --only $experiments
 if on_gpu ceilings; then
     run ceilings 20 75 "$dir/bench/gpu_ceilings" --json "$work/ceilings.new" && measured ceilings
 fi
@@ -237,7 +237,8 @@ on_gpu peft && rival peft 30 150 eager,graph,graph-lean e1-8x128:64 e8-pack:1 e1
 if on_gpu kernels; then
     run kernels 15 60 "$dir/bench/bench_ops_cuda" --json "$work/kernels.new" && measured kernels
 fi
-on_gpu placement && rounds placement 60 --placement --only e1-8x128
+on_gpu placement && rounds placement 60 --quick --placement --only e1-8x128
+on_gpu swap && rounds swap 60 --only e7
 on_gpu compile && rival compile 60 240 compile-graph,compile-graph-lean,compile e1-8x128:64 e8-pack:1
 
 # ---- the table ----
@@ -262,6 +263,7 @@ table() {
     grep -h '^ceiling:' "$work/ceilings.txt" 2>/dev/null | sed 's/^ceiling:/ /'
     [ -f "$work/rounds.txt" ] && awk '/^experiment/ && !n++ {print "  " $0} $1 ~ /^e[0-9]+-/ {print "  " $0}' \
         "$work/rounds.txt"
+    [ -f "$work/swap.txt" ] && grep -E '^e7-|optimizer state:' "$work/swap.txt" | sed 's/^/  /'
     [ -f "$work/placement.txt" ] &&
         awk '$1 ~ /^e[0-9]+-/ {print "  " $0 "  (placement)"}' "$work/placement.txt"
     pairs=$(cat "$work/peft.txt" "$work/compile.txt" 2>/dev/null | awk '/best mode/ {keep = ""; on = 1}
