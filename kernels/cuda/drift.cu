@@ -241,8 +241,8 @@ static void launch_pass(wk_dev *dev, const pass_operands &o, const slot_group &q
 
 /* All slots, in as many groups as the scratch asks for. o: all but drift's operands. */
 template <bool STEP>
-static void pass(wk_dev *dev, pass_operands o, const wk_slot_state *slots, const wk_drift_operands *d,
-                 int64_t count, int64_t p, bool vector) {
+static void pass(wk_dev *dev, pass_operands o, const wk_slot_state *slots,
+                 const wk_drift_operands *d, int64_t count, int64_t p, bool vector) {
     const bool far = wk_given(d->anchor), sketch = far && wk_given(d->sketch);
     vector = vector && rows_aligned(d->anchor, 16) && (!sketch || rows_aligned(d->sign, 4));
     o.anchor = (const float *)d->anchor.data;

@@ -1,7 +1,9 @@
 /* Reproducibility on the device. R1: the same job twice gives the same bits. R2, with
  * run.deterministic=placement: packed clients give the bits of one client at a time, for any number
  * of slots and any pack size. Without placement the products may take another kernel for another
- * number of rows, so packed and alone agree within a bound only. */
+ * number of rows, so packed and alone agree within a bound only.
+ *
+ *   test_packing [f32|bf16 …]        both */
 #include "tests/device/device.h"
 #include "tests/engine/packing_run.h"
 
@@ -13,8 +15,9 @@ static int failed;
 
 static packing_outcome run(const wk_backend *plugin, const char *slots, const char *pack,
                            const char *dtype, const char *deterministic) {
-    const char *const more[] = {"run.dtype", dtype, "run.deterministic", deterministic};
-    const packing_setup setup = {"cuda", plugin, slots, "1", pack, more, 4, 0};
+    const char *const more[] = {"run.dtype",           dtype, "run.deterministic", deterministic,
+                                "client.local_epochs", "1"};
+    const packing_setup setup = {"cuda", plugin, slots, "1", pack, more, 6, 0};
     return packing_run(&setup);
 }
 
@@ -57,8 +60,9 @@ static void check(const wk_backend *plugin, const char *dtype) {
 int main(int argc, char **argv) {
     const wk_backend *plugin = device_under_test();
     if (!plugin) return 77;
-    (void)argv;
-    if (argc == 1) check(plugin, "f32");
+    for (int i = 1; i < argc; i++) check(plugin, argv[i]);
+    if (argc > 1) return failed != 0;
+    check(plugin, "f32");
     check(plugin, "bf16");
     return failed != 0;
 }

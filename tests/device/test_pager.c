@@ -9,15 +9,21 @@
 #include <stdlib.h>
 
 static packing_outcome run(const wk_backend *plugin, const char *slots) {
-    const char *const more[] = {
-        "run.dtype", "f32", "run.deterministic", "placement", "client.optimizer_state", "keep"};
+    const char *const more[] = {"run.dtype",
+                                "f32",
+                                "run.deterministic",
+                                "placement",
+                                "client.optimizer_state",
+                                "keep",
+                                "client.local_epochs",
+                                "1"};
     const packing_setup setup = {.device = "cuda",
                                  .backend = plugin,
                                  .slots = slots,
                                  .threads = "1",
                                  .pack_tokens = "4096",
                                  .more = more,
-                                 .n_more = 6,
+                                 .n_more = 8,
                                  .rounds_before = 1};
     return packing_run(&setup);
 }

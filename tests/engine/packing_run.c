@@ -67,9 +67,9 @@ packing_outcome packing_run(const packing_setup *setup) {
                                    "1",
                                    "fl.strategy",
                                    "fedyogi"};
-    for (size_t i = 0; i < setup->n_more; i += 2)
-        OK(weft_config_set(config, setup->more[i], setup->more[i + 1], NULL, &err));
-    golden_set_options(config, options, sizeof options / sizeof *options);
+    for (size_t i = 0; i < sizeof options / sizeof *options; i += 2)
+        OK(weft_config_set(config, options[i], options[i + 1], NULL, &err));
+    golden_set_options(config, setup->more, setup->n_more); /* the last word */
     weft_partition *part = NULL;
     OK(weft_partition_build(&part, config, &rows, &err));
     weft_engine_options o = WEFT_ENGINE_OPTIONS_INIT;

@@ -1,20 +1,18 @@
 /* A device whose kernels are those of kernels/cuda, run by the emulator: the op cases and whole
  * training steps go through the CUDA code without a GPU. Its memory is the host's. Products with
- * the frozen base, which are cuBLASLt's on a GPU, are ref's here. */
+ * the frozen base, which are cuBLASLt's on a GPU, are ref's here. Orders, limits and counts:
+ * control.h. */
 #ifndef SIMT_DEV_SIMT_H
 #define SIMT_DEV_SIMT_H
 
 #include "kernels/dev.h"
+#include "tests/simt/control.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 extern const wk_backend wk_backend_simt;
-
-/* Order in which the threads of a block and the blocks of a grid run: 0 forward, 1 reversed,
- * 2 random from the seed. */
-void simt_order(int mode, unsigned seed);
 
 #ifdef __cplusplus
 }
