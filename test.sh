@@ -31,7 +31,11 @@ build() { # $1: preset
 
 # Tests run one after another: they use all cores themselves, and a loaded machine hides nothing this way.
 export OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
-say 'release: build'
+if command -v nvcc >/dev/null; then
+    say 'release: build, with the CUDA code for sm_80 and sm_90a'
+else
+    say 'release: build (there is no nvcc: the CUDA code is compiled for the emulator of tests/simt only)'
+fi
 build release
 say 'release: tests'
 ctest --preset release --label-exclude 'live|gpu'

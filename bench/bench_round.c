@@ -6,7 +6,9 @@
  *
  * README.md says what each figure means. Experiments:
  *   e1   clients with batches of 8x128, 32x128 and 16 ragged rows, 1 to 256 of them at once
- *   e8   one client with a batch that fills a pack
+ *   e7   2,000 clients, 64 at a time, one step a visit: with client.optimizer_state=keep the
+ * moments of every client cross the bus in each round, with reset none do e8   one client with a
+ * batch that fills a pack
  * --quick keeps a few of them. Losses are printed, so that a rival's can be compared. */
 #include "bench/synthetic.h"
 #include "engine/weft.h"
@@ -15,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_STEPS 10000
+#define MAX_STEPS 10000 /* and WEFT_BENCH_MIN_STEPS at least */
 
 #ifdef WEFT_BENCH_CUDA
 #    include "kernels/dev.h"
@@ -32,15 +34,24 @@ typedef struct job {
     const char *id;
     int clients, batch, length;
     bool ragged, quick; /* quick: stays with --quick */
+    int slots, steps;   /* 0: all clients; as the options say */
+    const char *state;  /* client.optimizer_state; NULL: reset */
 } job;
 
 static const job jobs[] = {
-    {"e1-8x128", 1, 8, 128, false, false},     {"e1-8x128", 8, 8, 128, false, true},
-    {"e1-8x128", 64, 8, 128, false, true},     {"e1-8x128", 256, 8, 128, false, false},
-    {"e1-32x128", 1, 32, 128, false, false},   {"e1-32x128", 8, 32, 128, false, false},
-    {"e1-32x128", 64, 32, 128, false, false},  {"e1-16xragged", 1, 16, 128, true, false},
-    {"e1-16xragged", 64, 16, 128, true, true}, {"e1-16xragged", 256, 16, 128, true, false},
-    {"e8-pack", 1, 132, 128, false, true},
+    {"e1-8x128", 1, 8, 128, false, false, 0, 0, NULL},
+    {"e1-8x128", 8, 8, 128, false, true, 0, 0, NULL},
+    {"e1-8x128", 64, 8, 128, false, true, 0, 0, NULL},
+    {"e1-8x128", 256, 8, 128, false, false, 0, 0, NULL},
+    {"e1-32x128", 1, 32, 128, false, false, 0, 0, NULL},
+    {"e1-32x128", 8, 32, 128, false, false, 0, 0, NULL},
+    {"e1-32x128", 64, 32, 128, false, false, 0, 0, NULL},
+    {"e1-16xragged", 1, 16, 128, true, false, 0, 0, NULL},
+    {"e1-16xragged", 64, 16, 128, true, true, 0, 0, NULL},
+    {"e1-16xragged", 256, 16, 128, true, false, 0, 0, NULL},
+    {"e7-keep", 2000, 8, 128, false, false, 64, 1, "keep"},
+    {"e7-reset", 2000, 8, 128, false, false, 64, 1, "reset"},
+    {"e8-pack", 1, 132, 128, false, true, 0, 0, NULL},
 };
 
 typedef struct run {
@@ -49,7 +60,6 @@ typedef struct run {
     weft_engine *engine;
     weft_plan plan;
     weft_bench bench;
-    int64_t device_bytes;
     const char *hidden;
     char backend_text[32], note_text[200];
 } run;
@@ -60,10 +70,11 @@ static void die(const char *what, const weft_error *err) {
 }
 
 static weft_config *make_config(const options *o, const job *j) {
-    char clients[16], batch[16], steps[16];
+    char clients[16], batch[16], steps[16], slots[16];
     (void)snprintf(clients, sizeof clients, "%d", j->clients);
     (void)snprintf(batch, sizeof batch, "%d", j->batch);
-    (void)snprintf(steps, sizeof steps, "%d", o->steps);
+    (void)snprintf(steps, sizeof steps, "%d", j->steps ? j->steps : o->steps);
+    (void)snprintf(slots, sizeof slots, "%d", j->slots ? j->slots : j->clients);
     const char *const pairs[][2] = {
         {"run.device", o->device},
         {"run.dtype", o->dtype},
@@ -74,7 +85,10 @@ static weft_config *make_config(const options *o, const job *j) {
         {"data.client_column", "client"},
         {"fl.num_clients", clients},
         {"fl.clients_per_round", clients},
-        {"engine.slots", clients},
+        {"engine.slots", slots},
+        {"client.optimizer_state", j->state ? j->state : "reset"},
+        {"engine.state_pool_mib",
+         j->state ? "32768" : "-1"}, /* at most; else records need a file */
         {"engine.pack_tokens", o->pack},
         {"client.batch_size", batch},
         {"client.local_steps", steps},
@@ -110,91 +124,79 @@ static void run_job(run *r, synthetic_model *model) {
     (void)snprintf(r->backend_text, sizeof r->backend_text, "%s", info.backend);
     (void)snprintf(r->note_text, sizeof r->note_text, "%s", info.backend_note);
     r->hidden = info.hidden_dtype;
-    r->device_bytes = info.device_bytes;
-    if (weft_engine_bench(r->engine, &r->bench, &err) != WEFT_OK) die("bench", &err);
+    if (weft_engine_bench(r->engine, &r->plan, &r->bench, &err) != WEFT_OK) die("bench", &err);
     weft_engine_close(r->engine);
     weft_partition_free(part);
     weft_config_free(config);
     synthetic_rows_free(&rows);
 }
 
-/* Seconds that the floor of the phase takes: FLOPs or bytes at the ceiling, whichever is more. */
-static double floor_of(const run *r, const weft_phase_cost *cost) {
-    const double by_flops = cost->flops / r->bench.ceilings.flops;
-    const double by_bytes = cost->bytes / r->bench.ceilings.bytes;
-    return by_flops > by_bytes ? by_flops : by_bytes;
-}
-
-static const weft_phase_cost *counted(const run *r, const char *name) {
-    for (int i = 0; i < r->plan.profile.n; i++)
-        if (strcmp(r->plan.profile.phase[i].name, name) == 0) return &r->plan.profile.phase[i];
-    return NULL;
-}
-
-static double achieved(const run *r) {
-    return r->plan.profile.total.flops / r->bench.seconds;
-}
-
 static void print_phases(const run *r) {
-    printf("    %-38s %9s %6s %9s %8s %9s %6s %8s\n", "phase (issued piece by piece)", "ms/step",
-           "share", "TFLOP/s", "GB/s", "floor ms", "share", "launches");
-    for (int i = 0; i < r->bench.phases.n; i++) {
-        const weft_phase_cost *p = &r->bench.phases.phase[i], *c = counted(r, p->name);
-        const weft_phase_cost none = {0};
-        if (!c) c = &none;
-        const double floor = floor_of(r, c);
-        printf("    %-38s %9.3f %5.1f%% %9.2f %8.1f %9.3f %6.2f %8.0f\n", p->name,
-               1e3 * p->seconds / r->bench.steps, 100 * p->seconds / r->bench.phases.total.seconds,
-               1e-12 * c->flops / p->seconds, 1e-9 * c->bytes / p->seconds,
-               1e3 * floor / r->bench.steps, floor / p->seconds,
-               (double)p->launches / r->bench.steps);
+    printf("    %-38s %9s %6s %9s %8s %9s %7s %8s\n", "phase (issued piece by piece)", "ms/step",
+           "share", "TFLOP/s", "GB/s", "floor ms", "reached", "launches");
+    for (int i = 0; i < r->bench.n_phases; i++) {
+        const weft_bench_phase *p = &r->bench.phase[i];
+        printf("    %-38s %9.3f %5.1f%% %9.3f %8.1f %9.3f %6.1f%% %8.1f\n", p->name,
+               1e3 * p->seconds, 100 * p->share, 1e-12 * p->flops_per_second,
+               1e-9 * p->bytes_per_second, 1e3 * p->floor_seconds, 100 * p->floor_share,
+               p->launches);
     }
 }
 
 static void print_line(const run *r) {
-    printf("%-13s %7d %9.0f %9.3f %9.3f %10.1f %10.1f %9.2f %7.1f%% %7.1f%% %8.0f %8.2f %8.4f\n",
-           r->job->id, r->job->clients, r->bench.tokens / r->bench.steps,
-           1e3 * r->bench.step_median, 1e3 * r->bench.step_p95,
-           1e-3 * r->bench.tokens / r->bench.seconds, r->bench.client_steps / r->bench.seconds,
-           1e-12 * achieved(r), 100 * achieved(r) / r->bench.ceilings.flops,
-           100 * r->bench.waiting_share, r->bench.launches_per_step,
-           (double)r->device_bytes / (1 << 30), r->bench.loss);
+    const weft_bench *b = &r->bench;
+    printf("%-13s %7d %9.0f %9.3f %9.3f %10.1f %10.1f %9.3f %7.1f%% %7.1f%% %7.1f%% %8.0f %8.2f "
+           "%8.4f\n",
+           r->job->id, r->job->clients, b->tokens / b->steps, 1e3 * b->step_median,
+           1e3 * b->step_p95, 1e-3 * b->tokens_per_second, b->client_steps_per_second,
+           1e-12 * b->flops_per_second, 100 * b->flops_share, 100 * b->frozen_mfu,
+           100 * b->waiting_share, b->launches_per_step, (double)b->device_bytes / (1 << 30),
+           b->loss);
+    if (b->swap.record_bytes > 0)
+        printf("    optimizer state: %llu records in, %llu out, %llu stayed, of %.2f MB each; %.2f "
+               "GB/s over the bus\n",
+               (unsigned long long)b->swap.in, (unsigned long long)b->swap.out,
+               (unsigned long long)b->swap.stayed, 1e-6 * (double)b->swap.record_bytes,
+               1e-9 * (double)(b->swap.in + b->swap.out) * (double)b->swap.record_bytes /
+                   b->seconds);
     (void)fflush(stdout);
 }
 
 static void print_head(void) {
-    printf("%-13s %7s %9s %9s %9s %10s %10s %9s %8s %8s %8s %8s %8s\n", "experiment", "clients",
-           "tok/step", "median ms", "p95 ms", "ktok/s", "client/s", "TFLOP/s", "of peak", "waiting",
-           "launches", "GiB", "loss");
+    printf("%-13s %7s %9s %9s %9s %10s %10s %9s %8s %8s %8s %8s %8s %8s\n", "experiment", "clients",
+           "tok/step", "median ms", "p95 ms", "ktok/s", "client/s", "TFLOP/s", "of peak", "MFU",
+           "waiting", "launches", "GiB", "loss");
 }
 
 static void write_json(FILE *f, const run *r, bool first) {
+    const weft_bench *b = &r->bench;
     (void)fprintf(f,
                   "%s  {\"experiment\": \"%s\", \"model\": \"%s\", \"backend\": \"%s\", \"note\": "
                   "\"%s\", \"dtype\": \"%s\", \"placement\": %s, \"clients\": %d, \"batch\": %d, "
                   "\"length\": %d, \"ragged\": %s, \"steps\": %.0f, \"tokens_per_step\": %.1f, "
                   "\"step_ms_median\": %.4f, \"step_ms_p95\": %.4f, \"tokens_per_s\": %.1f, "
-                  "\"client_steps_per_s\": %.2f, \"flops_per_s\": %.6g, \"ceiling_flops_per_s\": "
+                  "\"client_steps_per_s\": %.2f, \"flops_per_s\": %.6g, \"flops_share\": %.4f, "
+                  "\"model_flops_per_s\": %.6g, \"frozen_mfu\": %.4f, \"ceiling_flops_per_s\": "
                   "%.6g, \"ceiling_bytes_per_s\": %.6g, \"waiting_share\": %.4f, "
-                  "\"launches_per_step\": %.1f, \"device_bytes\": %lld, \"loss\": %.6f,\n"
+                  "\"launches_per_step\": %.1f, \"device_bytes\": %lld, \"swap_bytes\": %.0f, "
+                  "\"loss\": %.6f,\n"
                   "   \"phases\": [",
                   first ? "" : ",\n", r->job->id, r->o->model, r->backend_text, r->note_text,
                   r->hidden, r->o->placement ? "true" : "false", r->job->clients, r->job->batch,
-                  r->job->length, r->job->ragged ? "true" : "false", r->bench.steps,
-                  r->bench.tokens / r->bench.steps, 1e3 * r->bench.step_median,
-                  1e3 * r->bench.step_p95, r->bench.tokens / r->bench.seconds,
-                  r->bench.client_steps / r->bench.seconds, achieved(r), r->bench.ceilings.flops,
-                  r->bench.ceilings.bytes, r->bench.waiting_share, r->bench.launches_per_step,
-                  (long long)r->device_bytes, r->bench.loss);
-    for (int i = 0; i < r->bench.phases.n; i++) {
-        const weft_phase_cost *p = &r->bench.phases.phase[i], *c = counted(r, p->name);
+                  r->job->length, r->job->ragged ? "true" : "false", b->steps, b->tokens / b->steps,
+                  1e3 * b->step_median, 1e3 * b->step_p95, b->tokens_per_second,
+                  b->client_steps_per_second, b->flops_per_second, b->flops_share,
+                  b->model_flops_per_second, b->frozen_mfu, b->ceilings.flops, b->ceilings.bytes,
+                  b->waiting_share, b->launches_per_step, (long long)b->device_bytes,
+                  (double)(b->swap.in + b->swap.out) * (double)b->swap.record_bytes, b->loss);
+    for (int i = 0; i < b->n_phases; i++) {
+        const weft_bench_phase *p = &b->phase[i];
         (void)fprintf(f,
                       "%s{\"name\": \"%s\", \"ms_per_step\": %.5f, \"gflop_per_step\": %.4f, "
-                      "\"mb_per_step\": %.3f, \"launches_per_step\": %.1f}",
-                      i ? ", " : "", p->name, 1e3 * p->seconds / r->bench.steps,
-                      c ? 1e-9 * c->flops / r->bench.steps : 0,
-                      c ? 1e-6 * c->bytes / r->bench.steps : 0,
-                      (double)p->launches / r->bench.steps);
+                      "\"mb_per_step\": %.3f, \"floor_ms_per_step\": %.5f, "
+                      "\"launches_per_step\": %.1f}",
+                      i ? ", " : "", p->name, 1e3 * p->seconds, 1e-9 * p->flops, 1e-6 * p->bytes,
+                      1e3 * p->floor_seconds, p->launches);
     }
     (void)fprintf(f, "]}");
 }
@@ -245,7 +247,7 @@ static options read_options(int argc, char **argv) {
         else
             die("an unknown argument; see the head of bench_round.c", NULL);
     }
-    if (o.steps < 1 || o.steps > MAX_STEPS) die("--steps is out of range", NULL);
+    if (o.steps < WEFT_BENCH_MIN_STEPS || o.steps > MAX_STEPS) die("--steps is out of range", NULL);
     return o;
 }
 
@@ -269,14 +271,14 @@ int main(int argc, char **argv) {
         r = (run){.o = &o, .job = &jobs[i]};
         run_job(&r, &model);
         if (first) {
-            printf("%s on %s (%s), hidden states %s; ceilings %.1f TFLOP/s, %.1f GB/s\n", o.model,
+            printf("%s on %s (%s), hidden states %s; ceilings %.3f TFLOP/s, %.1f GB/s\n", o.model,
                    r.backend_text, r.note_text, r.hidden, 1e-12 * r.bench.ceilings.flops,
                    1e-9 * r.bench.ceilings.bytes);
         }
         print_head();
         print_line(&r);
         print_phases(&r);
-        if (json) write_json(json, &r, first);
+        if (json) write_json(json, &r, first), (void)fflush(json);
         first = false;
     }
     if (json) {

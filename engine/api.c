@@ -11,6 +11,7 @@ void weft_engine_info_get(const weft_engine *e, weft_engine_info *out) {
                               .backend = e->dev->backend->name,
                               .backend_note = e->dev->note,
                               .hidden_dtype = wk_dtype_name(e->dev->hidden),
+                              .device_reason = e->device_reason,
                               .threads = e->dev->threads,
                               .base_parameters = e->model.base_parameters,
                               .adapter_numel = lora->numel,

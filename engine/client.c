@@ -75,7 +75,11 @@ static weft_status run_step(weft_engine *e, we_visit *visits, int32_t n, int64_t
             int64_t from = turn * micro, count = batch.n - from < micro ? batch.n - from : micro;
             if (count <= 0) continue;
             int64_t tokens = 0;
-            for (int64_t i = 0; i < count; i++) tokens += row_tokens(e->train, batch.row[from + i]);
+            for (int64_t i = 0; i < count; i++) {
+                const int64_t length = row_tokens(e->train, batch.row[from + i]);
+                tokens += length;
+                e->work.pairs += (double)length * (double)length;
+            }
             if (!we_pack_fits(&e->pack, count, tokens)) {
                 WEFT_TRY(run_pack(e, n, loss_row));
                 ++*packs;
@@ -87,6 +91,8 @@ static weft_status run_step(weft_engine *e, we_visit *visits, int32_t n, int64_t
                             we_engine_positions(e));
             v->examples += count;
             v->tokens += tokens;
+            e->work.rows += (double)count;
+            e->work.tokens += (double)tokens;
         }
         /* A slot may stand in a pack only once, so the next turn needs a new one. */
         if (e->pack.n_segments > 0) {
@@ -143,6 +149,7 @@ weft_status we_wave_run(weft_engine *e, we_visit *visits, int32_t n, int64_t rou
             *done += steps_now;
         }
         WEFT_TRY(we_slots_step(s, e->dev, e->cfg, n, anchor));
+        e->work.steps++;
         WEFT_TRY(we_pager_pump(&e->pager, steps - t));
         /* A few steps may be under way on the device while the host packs the next one, so that it
          * never waits for work, nor progress and signals for it. */

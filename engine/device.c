@@ -3,10 +3,27 @@
 #include "engine/engine.h"
 #include "kernels/dev.h"
 
-#include <string.h>
+#include <stdio.h>
 
 static const char *kind_name(we_device_kind kind) {
     return kind == WE_DEVICE_REF ? "ref" : "cpu";
+}
+
+static const char *no_backend(const weft_engine *e) {
+    return e->backend_note ? e->backend_note : "the program brought no CUDA backend";
+}
+
+/* For reports: what was asked for, and what decided where that was left open. */
+static void give_reason(weft_engine *e, we_device_kind kind) {
+    const weft_config *cfg = e->cfg;
+    const bool open = kind == WE_DEVICE_AUTO;
+    (void)snprintf(e->device_reason, sizeof e->device_reason,
+                   "run.device=%.40s%s%.280s; run.dtype=%s", cfg->run_device,
+                   open ? (e->backend ? ", there is a CUDA device" : ", no CUDA: ") : "",
+                   open && !e->backend ? no_backend(e) : "",
+                   cfg->run_dtype == WE_DTYPE_BF16  ? "bf16"
+                   : cfg->run_dtype == WE_DTYPE_F32 ? "f32"
+                                                    : "auto");
 }
 
 weft_status we_engine_open_device(weft_engine *e, wk_dev **out) {
@@ -18,8 +35,7 @@ weft_status we_engine_open_device(weft_engine *e, wk_dev **out) {
     if (plugin && !e->backend)
         return WEFT_FAIL(&e->ctx.err, WEFT_E_DEVICE,
                          "run.device=%s, but there is no CUDA device: %s; use run.device=cpu",
-                         cfg->run_device,
-                         e->backend_note ? e->backend_note : "the program brought no CUDA backend");
+                         cfg->run_device, no_backend(e));
     const bool half =
         cfg->run_dtype == WE_DTYPE_BF16 ||
         (cfg->run_dtype == WE_DTYPE_AUTO && plugin && (e->backend->traits & WK_TRAIT_PREFERS_BF16));
@@ -31,8 +47,7 @@ weft_status we_engine_open_device(weft_engine *e, wk_dev **out) {
         .placement = cfg->run_deterministic == WE_DETERMINISTIC_PLACEMENT,
         .check = cfg->run_check,
     };
+    give_reason(e, choice.kind);
     if (plugin) return wk_dev_open_backend(out, &e->ctx, e->backend, &options);
-    if (choice.kind == WE_DEVICE_AUTO && e->backend_note)
-        wk_log(&e->ctx, WK_LOG_INFO, "device", "computing on the CPU: %s", e->backend_note);
     return wk_dev_open(out, &e->ctx, &options);
 }

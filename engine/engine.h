@@ -12,6 +12,7 @@
 #include "engine/pager.h"
 #include "engine/schedule.h"
 #include "engine/slots.h"
+#include "engine/work.h"
 
 /* The server's side: the global adapter and what the server optimizer keeps. */
 typedef struct we_server {
@@ -56,6 +57,8 @@ struct weft_engine {
     weft_wire wire_total;
     weft_swap swap_told;  /* in reports so far */
     we_step_clock *clock; /* of a benchmark that is running, or NULL */
+    we_work work;         /* training since it was last cleared */
+    char device_reason[WEFT_DEVICE_REASON];
 };
 
 /* Reports progress; WEFT_E_STOPPED when the host wants to stop. */

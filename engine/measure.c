@@ -1,12 +1,10 @@
-/* Measuring: a round with its time by phase, what the device can do at best, and the FLOPs and
- * bytes of the same round counted on the dry device. For `weft bench` and bench/. */
+/* Measuring: a round with its time by phase, or on a dry device its FLOPs and bytes, and what the
+ * device can do at best. */
 #include "engine/engine.h"
 #include "kernels/dev.h"
 #include "kernels/profile.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static void take_profile(weft_profile *out, const wk_profile *p) {
     memset(out, 0, sizeof *out);
@@ -54,6 +52,12 @@ weft_status weft_engine_profile(weft_engine *e, bool replays, weft_profile *out,
 /* ---- ceilings ---- */
 
 #define REPEATS 10
+/* A product is large enough once it takes so long or is so wide; then it fills the device, and the
+ * copy misses its caches. */
+#define SIDE_FROM      256
+#define SECONDS_ENOUGH 0.02
+#define SIDE_HOST      2048
+#define SIDE_DEVICE    8192
 
 typedef struct trial {
     wk_dev *dev;
@@ -100,11 +104,12 @@ static weft_status fill_random(weft_engine *e, wk_tensor t, uint32_t site) {
     return st;
 }
 
-static weft_status measure(weft_engine *e, wk_arena *a, int64_t side, weft_ceilings *out) {
+static weft_status measure(weft_engine *e, wk_arena *a, int64_t side, weft_ceilings *out,
+                           double *seconds) {
     wk_dev *dev = e->dev;
     wk_weight w = {.o = side, .d = side};
     trial t = {.dev = dev, .product = {.w = &w}};
-    double product = 0, copy = 0;
+    double copy = 0;
     WEFT_TRY(wk_arena_mat(a, &t.product.x, "ceiling", dev->hidden, side, side));
     WEFT_TRY(wk_arena_mat(a, &t.product.y, "ceiling", dev->hidden, side, side));
     WEFT_TRY(wk_arena_mat(a, &w.w, "ceiling", dev->hidden, side, side));
@@ -118,95 +123,34 @@ static weft_status measure(weft_engine *e, wk_arena *a, int64_t side, weft_ceili
     WEFT_TRY(fill_random(e, t.copy.x, 3));
     wk_weight_pack_args pack = {.weight = &w};
     WEFT_TRY(wk_weight_pack(dev, &pack));
-    WEFT_TRY(best_of(&t, run_product, &product));
+    WEFT_TRY(best_of(&t, run_product, seconds));
     WEFT_TRY(best_of(&t, run_copy, &copy));
     const double n = (double)side;
-    *out = (weft_ceilings){.flops = 2 * n * n * n / product,
+    *out = (weft_ceilings){.flops = 2 * n * n * n / *seconds,
                            .bytes = 2 * 4 * n * n * sizeof(float) / copy};
     return WEFT_OK;
 }
 
-weft_status weft_engine_ceilings(weft_engine *e, weft_ceilings *out, weft_error *err) {
-    /* Large enough to fill the device and to miss its caches. */
-    const int64_t side = e->dev->backend->replay ? 8192 : 1024;
+static weft_status measure_at(weft_engine *e, int64_t side, weft_ceilings *out, double *seconds) {
     wk_arena a;
-    weft_ceilings ignored;
     wk_arena_open_measure(&a, e->dev, "ceilings");
-    weft_status st = measure(e, &a, side, &ignored);
+    WEFT_TRY(measure(e, &a, side, out, seconds));
     const size_t bytes = a.peak;
-    if (st == WEFT_OK) st = wk_arena_open(&a, e->dev, "ceilings", bytes);
-    if (st == WEFT_OK) {
-        st = measure(e, &a, side, out);
-        wk_arena_close(&a);
-    }
-    if (st != WEFT_OK && err) *err = e->ctx.err;
+    WEFT_TRY(wk_arena_open(&a, e->dev, "ceilings", bytes));
+    const weft_status st = measure(e, &a, side, out, seconds);
+    wk_arena_close(&a);
     return st;
 }
 
-/* ---- a whole benchmark ---- */
-
-double we_clock(void) {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-static int by_size(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* From the ends of steps to the median and the 95th percentile of the time between them. */
-static void summarise_steps(weft_bench *out, we_step_clock *clock) {
-    int64_t n = clock->n - 1;
-    out->step_median = out->step_p95 = out->seconds / out->steps;
-    if (n < 1) return;
-    for (int64_t i = 0; i < n; i++) clock->end[i] = clock->end[i + 1] - clock->end[i];
-    qsort(clock->end, (size_t)n, sizeof *clock->end, by_size);
-    out->step_median = clock->end[n / 2];
-    out->step_p95 = clock->end[n * 95 / 100];
-}
-
-static double seconds_of(const weft_profile *p, const char *name) {
-    for (int32_t i = 0; i < p->n; i++)
-        if (strcmp(p->phase[i].name, name) == 0) return p->phase[i].seconds;
-    return 0;
-}
-
-static weft_status run_bench(weft_engine *e, weft_bench *out) {
-    weft_round_report r;
-    WEFT_TRY(weft_engine_round(e, &r, NULL));
-    WEFT_TRY(e->dev->backend->sync(e->dev));
-    e->clock->n = 0;
-    const double start = we_clock();
-    WEFT_TRY(weft_engine_round(e, &r, NULL));
-    out->seconds = we_clock() - start;
-    out->tokens = (double)r.tokens;
-    out->client_steps = (double)r.steps;
-    out->steps = (double)(e->clock->n > 0 ? e->clock->n : 1);
-    out->loss = r.loss;
-    out->packs = r.packs;
-    summarise_steps(out, e->clock);
-    WEFT_TRY(we_profile_round(e, true, &out->passes, &r));
-    out->waiting_share = seconds_of(&out->passes, "other") / out->passes.total.seconds;
-    WEFT_TRY(we_profile_round(e, false, &out->phases, &r));
-    out->launches_per_step = (double)out->phases.total.launches / out->steps;
-    return weft_engine_ceilings(e, &out->ceilings, NULL);
-}
-
-weft_status weft_engine_bench(weft_engine *e, weft_bench *out, weft_error *err) {
-    we_step_clock clock = {0};
-    void *memory = NULL;
-    memset(out, 0, sizeof *out);
-    weft_status st =
-        wk_host_alloc(&e->ctx, &memory, WE_STEP_CLOCK_MAX, sizeof *clock.end, "times of steps");
-    if (st == WEFT_OK) {
-        clock.end = memory;
-        e->clock = &clock;
-        st = run_bench(e, out);
-        e->clock = NULL;
-        wk_host_free(&e->ctx, memory);
-    }
+weft_status weft_engine_ceilings(weft_engine *e, weft_ceilings *out, weft_error *err) {
+    const int64_t widest = e->dev->backend->replay ? SIDE_DEVICE : SIDE_HOST;
+    weft_ceilings ceilings = {0};
+    double seconds = 0;
+    weft_status st = WEFT_OK;
+    for (int64_t side = SIDE_FROM; st == WEFT_OK && side <= widest && seconds < SECONDS_ENOUGH;
+         side *= 2)
+        st = measure_at(e, side, &ceilings, &seconds);
+    if (st == WEFT_OK) *out = ceilings;
     if (st != WEFT_OK && err) *err = e->ctx.err;
     return st;
 }

@@ -176,9 +176,11 @@ static weft_status finish_queue(we_pager *p) {
 static weft_status settle(we_pager *p) {
     uint64_t ticket;
     if (!p->moved) return WEFT_OK;
+    wk_range(p->pool.dev, "client state");
     WEFT_TRY(wk_meet(p->pool.dev));
     WEFT_TRY(wk_post(p->pool.dev, (wk_tensor){0}, &ticket));
     WEFT_TRY(wk_collect(p->pool.dev, ticket, NULL, 0));
+    wk_range(p->pool.dev, NULL);
     we_pool_settled(&p->pool);
     p->moved = false;
     return WEFT_OK;

@@ -69,6 +69,9 @@ static weft_status dry_run(weft_plan *plan, weft_engine *e) {
     wk_dev *target = NULL;
     weft_status st = we_engine_open_device(e, &target);
     if (st != WEFT_OK) goto out;
+    plan->backend = target->backend->name;
+    plan->hidden_dtype = wk_dtype_name(target->hidden);
+    memcpy(plan->device_reason, e->device_reason, sizeof plan->device_reason);
     wk_dev_options dry = {.backend = "dry", .threads = 1, .hidden = target->hidden};
     WEFT_TRY_GOTO(st, wk_dev_open(&e->dev, &e->ctx, &dry), out);
     wk_dev_dry_plan_for(e->dev, target);
@@ -82,6 +85,8 @@ static weft_status dry_run(weft_plan *plan, weft_engine *e) {
         weft_round_report r = {0};
         WEFT_TRY_GOTO(st, we_profile_round(e, false, &plan->profile, &r), out);
         plan->profile_tokens = r.tokens;
+        plan->profile_steps = e->work.steps;
+        plan->model_flops = we_model_flops(&e->model, &e->work);
         expect_round(plan, e);
         plan->packs = (double)r.packs * plan->tokens / (double)r.tokens;
         plan->flops = e->dev->count.flops * plan->tokens / (double)r.tokens;

@@ -169,8 +169,8 @@ weft_status weft_engine_round(weft_engine *e, weft_round_report *report, weft_er
         goto out;
     }
     WEFT_TRY_GOTO(st, server_step(e, weight_sum), out);
-    e->rounds_done++;
-    we_cohort_sample(e->cfg, e->partition->n_clients, r.round + 1, e->next_cohort);
+    if (!e->clock) e->rounds_done++; /* a benchmark repeats its round */
+    we_cohort_sample(e->cfg, e->partition->n_clients, e->rounds_done + 1, e->next_cohort);
     we_pager_commit(&e->pager, e->next_cohort, wave_size(e, 0));
     r.swap = swapped(e);
     summarise(e, &r, weight_sum);

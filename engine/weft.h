@@ -213,10 +213,11 @@ WEFT_NODISCARD weft_status weft_engine_open(weft_engine **out, const weft_engine
 void weft_engine_close(weft_engine *engine);
 
 typedef struct weft_engine_info {
-    const char *architecture; /* "bert" */
-    const char *backend;      /* "cpu" */
-    const char *backend_note; /* instruction set, GEMM implementation; the card */
-    const char *hidden_dtype; /* of the base's weights and activations: "float32", "bfloat16" */
+    const char *architecture;  /* "bert" */
+    const char *backend;       /* "cpu" */
+    const char *backend_note;  /* instruction set, GEMM implementation; the card */
+    const char *hidden_dtype;  /* of the base's weights and activations: "float32", "bfloat16" */
+    const char *device_reason; /* why this device and dtype, one line */
     int threads;
     int64_t base_parameters;
     int64_t adapter_numel; /* trainable numbers that travel */
@@ -370,24 +371,6 @@ typedef struct weft_ceilings {
 WEFT_NODISCARD weft_status weft_engine_ceilings(weft_engine *engine, weft_ceilings *out,
                                                 weft_error *err);
 
-typedef struct weft_bench {
-    /* Of the timed round. */
-    double seconds, tokens, client_steps;
-    double steps;                 /* optimizer steps, each of all clients of a wave */
-    double step_median, step_p95; /* seconds from one step's end to the next's */
-    double loss;
-    int64_t packs;
-    /* Of the rounds after it. */
-    weft_profile passes, phases; /* with replays and without */
-    double waiting_share;        /* of the device's time, neither in a pass nor in the optimizer */
-    double launches_per_step;    /* without replays */
-    weft_ceilings ceilings;
-} weft_bench;
-
-/* Four rounds: one to warm up (a device that replays meets its shapes), one timed, two profiled;
- * then the ceilings. */
-WEFT_NODISCARD weft_status weft_engine_bench(weft_engine *engine, weft_bench *out, weft_error *err);
-
 /* ---- plugins ---- */
 
 /* Number of the interface between this library and a backend that a plugin brings; the plugin must
@@ -396,7 +379,8 @@ uint32_t weft_backend_interface(void);
 
 /* ---- plan ---- */
 
-#define WEFT_PLAN_ITEMS 24
+#define WEFT_PLAN_ITEMS    24
+#define WEFT_DEVICE_REASON 400 /* bytes */
 
 typedef struct weft_plan_item {
     const char *name; /* "base weights", "activations", … */
@@ -414,8 +398,15 @@ typedef struct weft_plan {
     double tokens, examples, steps, packs;
     double flops; /* of the base, LoRA and head */
     double wire_down, wire_up;
-    weft_profile profile;   /* FLOPs and bytes of round 1 by phase, counted */
-    int64_t profile_tokens; /* tokens of round 1 */
+    /* Of round 1, counted: FLOPs and bytes by phase; tokens; optimizer steps, each of all clients
+     * of a wave. */
+    weft_profile profile;
+    int64_t profile_tokens, profile_steps;
+    /* Of round 1: what the job needs whoever computes it (engine/work.h says how it is defined),
+     * where `profile` has what this engine computes. */
+    double model_flops;
+    const char *backend, *hidden_dtype; /* that the plan is for; as in weft_engine_info */
+    char device_reason[WEFT_DEVICE_REASON];
 } weft_plan;
 
 /* What a run would take, from the configuration, the model's config and the rows; touches no
@@ -423,6 +414,54 @@ typedef struct weft_plan {
  * backend. */
 WEFT_NODISCARD weft_status weft_plan_build(weft_plan *out, const weft_engine_options *options,
                                            weft_error *err);
+
+/* ---- benchmark ---- */
+
+#define WEFT_BENCH_MIN_STEPS 4 /* optimizer steps of a round: fewer give no median */
+
+/* What the passes of a phase cost, per optimizer step. */
+typedef struct weft_bench_phase {
+    const char *name;
+    double seconds, share; /* measured, with passes issued piece by piece; of all phases */
+    double flops, bytes;   /* counted by the plan */
+    double flops_per_second, bytes_per_second; /* 0 where no time passed */
+    /* The larger of FLOPs and bytes at the ceilings; its share of the seconds, 1 is the device's
+     * limit (caches and a phase's other dtypes can pass it). */
+    double floor_seconds, floor_share;
+    double launches;
+} weft_bench_phase;
+
+typedef struct weft_bench {
+    /* Of the timed round. */
+    double seconds, tokens, client_steps;
+    double steps;                 /* optimizer steps, each of all clients of a wave */
+    double step_median, step_p95; /* seconds from one step's end to the next's */
+    double loss;
+    int64_t packs;
+    weft_swap swap;
+    /* Of the rounds after it. */
+    weft_profile passes;      /* with replays */
+    double waiting_share;     /* of the device's time, neither in a pass nor in the optimizer */
+    double launches_per_step; /* without replays */
+    int32_t n_phases;
+    weft_bench_phase phase[WEFT_PROFILE_PHASES];
+    weft_ceilings ceilings;
+    /* Derived. */
+    double tokens_per_second, client_steps_per_second;
+    double flops_per_second;       /* plan.profile.total.flops over seconds: what the device did */
+    double flops_share;            /* of the ceiling */
+    double model_flops_per_second; /* plan.model_flops over seconds: what the job needed */
+    double frozen_mfu;             /* of the ceiling */
+    int64_t device_bytes;          /* held on the device */
+} weft_bench;
+
+/* Runs the first round four times, same clients and rows: to warm up (a device that replays meets
+ * its shapes), timed, and profiled with and without replays; then measures the ceilings. `plan` is
+ * of the same options: its FLOPs and bytes are that round's. WEFT_E_ARG: a round was run before,
+ * the plan is of another job, or it has fewer than WEFT_BENCH_MIN_STEPS steps. Afterwards the
+ * engine is good for closing only. */
+WEFT_NODISCARD weft_status weft_engine_bench(weft_engine *engine, const weft_plan *plan,
+                                             weft_bench *out, weft_error *err);
 
 #ifdef __cplusplus
 }

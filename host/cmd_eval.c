@@ -122,6 +122,9 @@ static weft_status evaluate(wh_job *job, const wh_cli *cli, const char *adapter,
     predictions p = {.rows = cli->split == WEFT_SPLIT_TRAIN ? &job->train.rows : &job->test.rows};
     weft_status st;
     WEFT_TRY(weft_engine_open(&engine, &options, err));
+    weft_engine_info info;
+    weft_engine_info_get(engine, &info);
+    wh_job_tell_device(job, &info);
     WEFT_TRY_GOTO(st, wh_job_import_adapter(job, engine, adapter, err), out);
     if (cli->predictions) {
         WEFT_TRY_GOTO(st, wh_atomic_open(&p.file, cli->predictions, err), out);

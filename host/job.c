@@ -210,6 +210,16 @@ static weft_status on_store_read(void *ud, int64_t record, void *data, size_t by
     return wh_state_file_read(&job->state, record, data, bytes, err);
 }
 
+/* The driver is asked only when its answer can matter: that takes a fraction of a second where
+ * there is one. */
+static const wh_plugin *find_plugin(wh_job *job) {
+    const char *device = weft_config_text(job->config, "run.device");
+    if (strcmp(device, "auto") != 0 && strncmp(device, "cuda", 4) != 0) return NULL;
+    if (!job->has_looked) wh_plugin_open(&job->plugin, NULL, NULL);
+    job->has_looked = true;
+    return &job->plugin;
+}
+
 weft_engine_options wh_job_engine_options(wh_job *job) {
     weft_engine_options options = WEFT_ENGINE_OPTIONS_INIT;
     options.config = job->config;
@@ -217,12 +227,20 @@ weft_engine_options wh_job_engine_options(wh_job *job) {
     options.train = job->has_train && job->partition ? &job->train.rows : NULL;
     options.test = job->has_test ? &job->test.rows : NULL;
     options.partition = job->partition;
+    const wh_plugin *plugin = find_plugin(job);
+    if (plugin) options.backend = plugin->backend, options.backend_note = plugin->note;
     options.hooks.ud = job;
     options.hooks.log = on_log;
     options.hooks.tick = on_tick;
     options.hooks.store_write = on_store_write;
     options.hooks.store_read = on_store_read;
     return options;
+}
+
+void wh_job_tell_device(wh_job *job, const weft_engine_info *info) {
+    wh_log_info(&job->log, "device: %s (%s), %s, %d thread%s; %s", info->backend,
+                info->backend_note, info->hidden_dtype, info->threads,
+                info->threads == 1 ? "" : "s", info->device_reason);
 }
 
 int32_t wh_job_clients(const wh_job *job) {

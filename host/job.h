@@ -1,11 +1,12 @@
 /* A job: everything that a configuration names, opened in order and closed together. Shared by the
- * commands that work on a job file (train, eval, plan, partition). */
+ * commands that work on a job file (train, eval, plan, bench, partition). */
 #ifndef WEFT_HOST_JOB_H
 #define WEFT_HOST_JOB_H
 
 #include "host/cli.h"
 #include "host/dataset.h"
 #include "host/model_folder.h"
+#include "host/plugin.h"
 #include "host/progress.h"
 #include "host/state_file.h"
 
@@ -30,6 +31,8 @@ typedef struct wh_job {
     wh_progress progress;
     wh_state_file state; /* of clients, when memory does not hold it */
     double loop_started; /* wh_clock() at the start of the rounds; 0: not in them */
+    bool has_looked;     /* for the plugin */
+    wh_plugin plugin;
 } wh_job;
 
 /* Read the configuration from `path` (NULL: none) and cli, then open what `needs` asks for. On
@@ -39,8 +42,12 @@ WEFT_NODISCARD weft_status wh_job_open(wh_job *job, const char *path, const wh_c
 void wh_job_close(wh_job *job);
 
 /* Options for weft_engine_open and weft_plan_build; borrows everything from the job. The tick hook
- * feeds the progress line and stops on a signal; the store is job->state. */
+ * feeds the progress line and stops on a signal; the store is job->state. Looks for a GPU where
+ * run.device lets one be used, so call it once the job is known to be good. */
 weft_engine_options wh_job_engine_options(wh_job *job);
+
+/* One line for the log: which device computes, in which dtype, and why. */
+void wh_job_tell_device(wh_job *job, const weft_engine_info *info);
 
 /* The clients that a round samples from. */
 int32_t wh_job_clients(const wh_job *job);

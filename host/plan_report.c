@@ -6,7 +6,7 @@
 
 #include <inttypes.h>
 
-static void memory_table(wh_text *to, const weft_plan *plan) {
+void wh_plan_memory_text(wh_text *to, const weft_plan *plan) {
     wh_text_table t;
     char text[32];
     double total = plan->bytes_total > 0 ? (double)plan->bytes_total : 1.0;
@@ -44,12 +44,14 @@ void wh_plan_text(wh_text *to, const weft_plan *plan, int64_t rounds, int64_t co
                      ? 100.0 * (double)plan->adapter_numel /
                            (double)(plan->base_parameters + plan->adapter_numel)
                      : 0.0);
+    wh_text_addf(to, "device     %s, %s; %s\n", plan->backend, plan->hidden_dtype,
+                 plan->device_reason);
     wh_text_addf(to,
                  "schedule   %" PRId64 " round%s of %" PRId64
                  " client%s, %d trained at once, packs of %" PRId64 " tokens\n\n",
                  rounds, rounds == 1 ? "" : "s", cohort, cohort == 1 ? "" : "s", plan->slots,
                  plan->pack_tokens);
-    memory_table(to, plan);
+    wh_plan_memory_text(to, plan);
     wh_text_table t;
     wh_text_table_init(&t, "lrr");
     wh_text_table_cell(&t, "work and traffic");
@@ -67,7 +69,7 @@ void wh_plan_text(wh_text *to, const weft_plan *plan, int64_t rounds, int64_t co
     wh_text_table_fini(&t);
 }
 
-json_t *wh_plan_json(const weft_plan *plan, int64_t rounds, int64_t cohort) {
+json_t *wh_plan_memory_json(const weft_plan *plan) {
     json_t *memory = json_object();
     for (int32_t i = 0; i < plan->n_items && i < WEFT_PLAN_ITEMS; i++) {
         json_t *bytes = json_integer((json_int_t)plan->item[i].bytes);
@@ -76,13 +78,18 @@ json_t *wh_plan_json(const weft_plan *plan, int64_t rounds, int64_t cohort) {
             return NULL;
         }
     }
+    return memory;
+}
+
+json_t *wh_plan_json(const weft_plan *plan, int64_t rounds, int64_t cohort) {
     return json_pack(
-        "{s:I, s:I, s:I, s:I, s:i, s:I, s:o, s:I, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o}}", "rounds",
-        (json_int_t)rounds, "clients_per_round", (json_int_t)cohort, "base_parameters",
+        "{s:I, s:I, s:s, s:s, s:I, s:I, s:i, s:I, s:o, s:I, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o}}",
+        "rounds", (json_int_t)rounds, "clients_per_round", (json_int_t)cohort, "backend",
+        plan->backend, "dtype", plan->hidden_dtype, "base_parameters",
         (json_int_t)plan->base_parameters, "adapter_parameters", (json_int_t)plan->adapter_numel,
-        "slots", plan->slots, "pack_tokens", (json_int_t)plan->pack_tokens, "memory_bytes", memory,
-        "memory_bytes_total", (json_int_t)plan->bytes_total, "per_round", "steps",
-        wh_json_real(plan->steps), "examples", wh_json_real(plan->examples), "tokens",
+        "slots", plan->slots, "pack_tokens", (json_int_t)plan->pack_tokens, "memory_bytes",
+        wh_plan_memory_json(plan), "memory_bytes_total", (json_int_t)plan->bytes_total, "per_round",
+        "steps", wh_json_real(plan->steps), "examples", wh_json_real(plan->examples), "tokens",
         wh_json_real(plan->tokens), "packs", wh_json_real(plan->packs), "flops",
         wh_json_real(plan->flops), "bytes_up", wh_json_real(plan->wire_up), "bytes_down",
         wh_json_real(plan->wire_down));

@@ -41,6 +41,9 @@ json_t *wh_summary_json(const wh_summary *s) {
     o = with(o, "model", json_string(s->model));
     o = with(o, "architecture", json_string(s->architecture));
     o = with(o, "backend", json_string(s->backend));
+    o = with(o, "backend_note", json_string(s->backend_note));
+    o = with(o, "dtype", json_string(s->dtype));
+    o = with(o, "device_reason", json_string(s->device_reason));
     o = with(o, "strategy", json_string(s->strategy));
     o = with(o, "partition", json_string(s->partition));
     o = with(o, "seed", seed(s->seed));
@@ -135,6 +138,8 @@ static void facts(wh_text *to, const wh_summary *s) {
                    wh_units_seconds(a, sizeof a, s->seconds_train),
                    wh_units_count(b, sizeof b, rate));
     add_pair(&t, "time", line);
+    (void)snprintf(line, sizeof line, "%s, %s", s->backend, s->dtype);
+    add_pair(&t, "device", line);
     add_pair(&t, "run folder", s->folder);
     wh_text_table_add(to, &t, "  ");
     wh_text_table_fini(&t);

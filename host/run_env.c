@@ -75,6 +75,8 @@ json_t *wh_environment(const weft_engine_info *info) {
     if (ok && info)
         ok = set_text(env, "backend", info->backend) &&
              set_text(env, "backend_note", info->backend_note) &&
+             set_text(env, "dtype", info->hidden_dtype) &&
+             set_text(env, "device_reason", info->device_reason) &&
              set(env, "threads", json_integer(info->threads)) &&
              set_text(env, "architecture", info->architecture) &&
              set(env, "base_parameters", json_integer(info->base_parameters)) &&

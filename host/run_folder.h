@@ -49,7 +49,7 @@ WEFT_NODISCARD weft_status wh_run_folder_write_json(const wh_run_folder *run, co
 WEFT_NODISCARD weft_status wh_run_folder_write_command(const wh_run_folder *run, int argc,
                                                        char *const *argv, weft_error *err);
 
-/* env.json: host, processor, cores, memory, build, backend, Slurm ids. info may be NULL. */
+/* env.json: host, processor, cores, memory, build, device and why, Slurm ids. info may be NULL. */
 WEFT_NODISCARD weft_status wh_run_folder_write_env(const wh_run_folder *run,
                                                    const weft_engine_info *info, weft_error *err);
 

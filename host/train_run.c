@@ -82,6 +82,9 @@ static void fill_summary(wh_train_run *run) {
     s->model = wh_model_folder_id(job->model);
     s->architecture = run->info.architecture;
     s->backend = run->info.backend;
+    s->backend_note = run->info.backend_note;
+    s->dtype = run->info.hidden_dtype;
+    s->device_reason = run->info.device_reason;
     s->strategy = weft_config_text(job->config, "fl.strategy");
     s->partition = weft_config_text(job->config, "partition.kind");
     s->seed = (uint64_t)weft_config_int(job->config, "run.seed");
@@ -99,9 +102,9 @@ static void describe(wh_train_run *run) {
     const weft_engine_info *i = &run->info;
     wh_log *log = &run->job->log;
     char a[32], b[32];
-    wh_log_info(log, "model: %s, %s parameters, frozen; backend %s (%s), %d threads",
-                i->architecture, wh_units_count(a, sizeof a, (double)i->base_parameters),
-                i->backend, i->backend_note ? i->backend_note : "", i->threads);
+    wh_log_info(log, "model: %s, %s parameters, frozen", i->architecture,
+                wh_units_count(a, sizeof a, (double)i->base_parameters));
+    wh_job_tell_device(run->job, i);
     wh_log_info(log, "adapter: r=%d on %s, and %s: %s numbers, %s per client and direction",
                 i->lora_r, i->target_modules, i->modules_to_save,
                 wh_units_grouped(a, sizeof a, i->adapter_numel),

@@ -8,6 +8,7 @@
 extern const wh_verb wh_verb_train;
 extern const wh_verb wh_verb_eval;
 extern const wh_verb wh_verb_plan;
+extern const wh_verb wh_verb_bench;
 extern const wh_verb wh_verb_partition;
 extern const wh_verb wh_verb_compare;
 extern const wh_verb wh_verb_config;

@@ -3,20 +3,27 @@
 at its best settings. The same weights, rows and starting adapter (synthetic.py), so the losses
 must agree.
 
-  bench_peft.py [--device cuda|cpu] [--model NAME] [--dtype bf16|f32] [--steps N] [--modes eager,compile,graph]
-                [--threads N] [--json FILE] [--compare FILE] [--tolerance X] ID:CLIENTS [...]
+  bench_peft.py [--device cuda|cpu] [--model NAME] [--dtype bf16|f32] [--steps N] [--modes MODE[,MODE...]]
+                [--threads N] [--json FILE [--keep]] [--compare FILE] [--tolerance X] ID:CLIENTS [...]
 
 ID is one of bench_round's experiments (e1-8x128, e1-32x128, e1-16xragged, e8-pack). A round: every client
 starts from the global adapter with a fresh AdamW, does N steps on its batch, and the mean of the updates is
-added. Round 1 warms up, round 2 is timed, as bench_round does. Frozen base in the given dtype, adapters in
-float32 under autocast, SDPA attention, fused AdamW, no dropout, no padding where lengths are equal.
+added. Round 1 warms up, round 2 is timed, as bench_round does. Frozen base in the given dtype, adapters and head
+in float32, SDPA attention, fused AdamW, no dropout, no padding where lengths are equal. A mode is words joined
+by "-":
   eager    as it stands
   compile  torch.compile of the model
   graph    forward, backward, clipping and AdamW of a step as one CUDA graph (equal lengths only)
---compare reads bench_round's JSON and prints ratios; the losses must agree within the tolerance.
-Exit code: 0 good, 1 losses differ, 77 no such device or no PyTorch."""
+  lean     no autocast: layer norms and the residual stream stay in the base's dtype, where autocast widens
+           them; the adapters multiply in float32
+Default: eager, compile, graph, compile-graph, graph-lean, compile-graph-lean.
+--json is written after each mode; --keep leaves in it what an earlier run measured and measures only the rest.
+--compare reads bench_round's JSON and prints ratios to the fastest mode of each job; the losses must agree
+within the tolerance. Exit code: 0 good, 1 losses differ or nothing could be measured, 77 no such device or no
+PyTorch."""
 import argparse
 import json
+import os
 import sys
 import time
 
@@ -60,6 +67,8 @@ def build(name, dtype, device):
             else:
                 p.copy_(torch.from_numpy(synthetic.noise(tuple(p.shape)).copy()))
     model.to(dtype)
+    # With it, some versions look for padding among the tokens, which waits for the device.
+    model.config.pad_token_id = None
     lora = peft.LoraConfig(task_type="SEQ_CLS", r=8, lora_alpha=16, target_modules=["query", "value"])
     model = peft.get_peft_model(model, lora)
     view = 0
@@ -93,17 +102,24 @@ class Loop:
     """The federated loop around one step function."""
 
     def __init__(self, model, data, steps, device, dtype, mode):
-        self.model, self.data, self.steps, self.device, self.mode = model, data, steps, device, mode
+        words = mode.split("-")
+        self.model, self.data, self.steps, self.device = model, data, steps, device
+        self.captures, lean = "graph" in words, "lean" in words
         self.params = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.params, lr=1e-3, weight_decay=0.0, fused=True,
-                                           capturable=mode == "graph")
-        self.autocast = torch.autocast(device, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
-        self.forward = torch.compile(model) if mode == "compile" else model
+                                           capturable=self.captures)
+        self.autocast = torch.autocast(device, dtype=torch.bfloat16,
+                                       enabled=dtype == torch.bfloat16 and not lean)
+        if lean:  # the float32 head takes what comes
+            for key, module in model.named_modules():
+                if key.endswith("classifier"):
+                    module.register_forward_pre_hook(lambda _, args: (args[0].float(), *args[1:]))
+        self.forward = torch.compile(model) if "compile" in words else model
         self.graph = None
         self.loss = None
 
     def plain_step(self, ids, mask, labels):
-        self.optimizer.zero_grad(set_to_none=self.mode != "graph")
+        self.optimizer.zero_grad(set_to_none=not self.captures)
         with self.autocast:
             out = self.forward(input_ids=ids, attention_mask=mask)
             loss = torch.nn.functional.cross_entropy(out.logits.float(), labels)
@@ -135,9 +151,9 @@ class Loop:
         return self.loss.clone()
 
     def fresh_optimizer(self):
-        for state in self.optimizer.state.values():
-            for value in state.values():
-                value.zero_()
+        values = [v for state in self.optimizer.state.values() for v in state.values()]
+        if values:
+            torch._foreach_zero_(values)
 
     def round(self, x):
         total = [torch.zeros_like(p) for p in x]
@@ -156,7 +172,7 @@ class Loop:
 
     def run(self):
         x = [p.detach().clone() for p in self.params]
-        if self.mode == "graph":
+        if self.captures:
             self.capture()  # trains; every round starts its clients from x
         self.round(x)
         wait(self.device)
@@ -192,9 +208,14 @@ def measure(args, experiment, clients, mode):
 
 
 def compare(results, path, tolerance):
-    ours = {(r["experiment"], r["clients"]): r for r in json.load(open(path))}
+    try:
+        with open(path) as f:
+            ours = {(r["experiment"], r["clients"]): r for r in json.load(f)}
+    except (OSError, ValueError) as e:
+        print(f"nothing to compare with: {e}")
+        return True
     good = True
-    print(f"{'experiment':14} {'clients':>7} {'best mode':>9} {'theirs tok/s':>13} {'ours tok/s':>13} "
+    print(f"{'experiment':14} {'clients':>7} {'best mode':>18} {'theirs tok/s':>13} {'ours tok/s':>13} "
           f"{'ratio':>7} {'their loss':>10} {'our loss':>10}")
     for pair in dict.fromkeys((r["experiment"], r["clients"]) for r in results):
         if pair not in ours:
@@ -204,7 +225,7 @@ def compare(results, path, tolerance):
         us = ours[pair]
         far = abs(us["loss"] - best["loss"]) > tolerance * abs(best["loss"])
         good = good and not far
-        print(f"{pair[0]:14} {pair[1]:7} {best['mode']:>9} {best['tokens_per_s']:13.0f} "
+        print(f"{pair[0]:14} {pair[1]:7} {best['mode']:>18} {best['tokens_per_s']:13.0f} "
               f"{us['tokens_per_s']:13.0f} {us['tokens_per_s'] / best['tokens_per_s']:7.2f} "
               f"{best['loss']:10.5f} {us['loss']:10.5f}{'  LOSSES DIFFER' if far else ''}")
     return good
@@ -216,9 +237,10 @@ def main():
     p.add_argument("--model", default="roberta-base", choices=synthetic.SHAPES)
     p.add_argument("--dtype", choices=["bf16", "f32"])
     p.add_argument("--steps", type=int, default=12)
-    p.add_argument("--modes", default="eager,compile,graph")
+    p.add_argument("--modes", default="eager,compile,graph,compile-graph,graph-lean,compile-graph-lean")
     p.add_argument("--threads", type=int)
     p.add_argument("--json")
+    p.add_argument("--keep", action="store_true")
     p.add_argument("--compare")
     p.add_argument("--tolerance", type=float, default=1e-2)
     p.add_argument("jobs", nargs="+")
@@ -233,27 +255,48 @@ def main():
     name = torch.cuda.get_device_name() if args.device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"{args.model} {args.dtype} on {name}; torch {torch.__version__}, "
           f"transformers {transformers.__version__}, peft {peft.__version__}")
-    results = []
+    results = kept(args)
+    done = {(r["experiment"], r["clients"], r["mode"], r["steps"], r["model"], r["dtype"]) for r in results}
     for job in args.jobs:
         experiment, clients = job.split(":")
         for mode in args.modes.split(","):
-            if mode == "graph" and (args.device != "cuda" or BATCHES[experiment][2]):
+            if "graph" in mode and (args.device != "cuda" or BATCHES[experiment][2]):
+                continue
+            if (experiment, int(clients), mode, args.steps, args.model, args.dtype) in done:
                 continue
             try:
                 r = measure(args, experiment, int(clients), mode)
             except Exception as e:  # a mode that this PyTorch cannot do is reported, not fatal
-                print(f"{experiment:14} {clients:>7} {mode:>8}: failed: {type(e).__name__}: {str(e)[:160]}")
+                print(f"{experiment:14} {clients:>7} {mode:>18}: failed: {type(e).__name__}: {str(e)[:300]}",
+                      flush=True)
                 continue
             results.append(r)
-            print(f"{experiment:14} {clients:>7} {mode:>8}: {r['tokens_per_s']:12.0f} tok/s "
+            print(f"{experiment:14} {clients:>7} {mode:>18}: {r['tokens_per_s']:12.0f} tok/s "
                   f"{r['client_steps_per_s']:9.1f} client steps/s, loss {r['loss']:.5f}", flush=True)
-    if args.json:
-        with open(args.json, "w") as f:
-            json.dump({"versions": {"torch": torch.__version__, "transformers": transformers.__version__,
-                                    "peft": peft.__version__}, "device": name, "results": results}, f, indent=1)
+            write(args, name, results)
+            if args.compare:  # after each, so that a run that is cut short has compared what it has
+                compare(results, args.compare, args.tolerance)
+    if not results:
+        return 1
     if args.compare and not compare(results, args.compare, args.tolerance):
         return 1
     return 0
+
+
+def kept(args):
+    if not (args.keep and args.json and os.path.exists(args.json)):
+        return []
+    with open(args.json) as f:
+        return json.load(f)["results"]
+
+
+def write(args, name, results):
+    if not args.json:
+        return
+    with open(args.json + ".part", "w") as f:
+        json.dump({"versions": {"torch": torch.__version__, "transformers": transformers.__version__,
+                                "peft": peft.__version__}, "device": name, "results": results}, f, indent=1)
+    os.replace(args.json + ".part", args.json)  # a run that is stopped leaves a whole file
 
 
 if __name__ == "__main__":

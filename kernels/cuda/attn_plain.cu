@@ -38,6 +38,7 @@ WK_DEVICE void dot_rows(float (&dots)[EACH], const float *owners, const float *v
     const int ld = owner_ld(width), whole = width / 4 * 4;
 #pragma unroll
     for (int i = 0; i < EACH; i++) dots[i] = 0;
+#pragma unroll 2
     for (int j = 0; j < whole; j += 4) {
         const float y[4] = {visited[j], visited[j + 1], visited[j + 2], visited[j + 3]};
 #pragma unroll
@@ -59,6 +60,7 @@ template <int EACH, int CHUNKS>
 WK_DEVICE void add_rows(float (&acc)[EACH][CHUNKS], const float *weight, const float *tile,
                         int width) {
     const int lane = threadIdx.x % WARP, ld = tile_ld(width);
+#pragma unroll 2
     for (int row = 0; row < TILE; row += 4) {
         float4 w[EACH];
 #pragma unroll

@@ -131,6 +131,10 @@ weft_status cuda_send(wk_dev *dev, void *dst, const void *pinned, size_t bytes) 
     cuda_impl *impl = cuda_impl_of(dev);
     WEFT_TRY(cuda_ready_outside(dev, "send"));
     if (!bytes) return WEFT_OK;
+    if (impl->out_pending) { /* what is fetched may be where this goes, or be what goes */
+        WEFT_TRY(cuda_try(dev, cudaEventRecord(impl->out_done, impl->cp_out), "send"));
+        WEFT_TRY(cuda_try(dev, cudaStreamWaitEvent(impl->cp_in, impl->out_done, 0), "send"));
+    }
     impl->in_pending = true;
     return copy_beside(dev, dst, pinned, bytes, cudaMemcpyHostToDevice, impl->cp_in, "send");
 }

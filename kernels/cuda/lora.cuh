@@ -43,8 +43,8 @@ struct seg_gradient {
     float alpha;
 };
 
-/* Launchers, by the precision of the products; `aligned`: `in` and m are so for 16-byte copies. They
- * choose a kernel by widths, dtypes and alignment, never by numbers of rows or segments. */
+/* Launchers, by the precision of the products; `aligned`: `in` and m are so for 16-byte copies.
+ * They choose a kernel by widths, dtypes and alignment, never by numbers of rows or segments. */
 void lora_mma_product(wk_dev *dev, const seg_product &p, int64_t rows, wk_dtype in, wk_dtype out,
                       bool forward, bool aligned);
 void lora_f32_product(wk_dev *dev, const seg_product &p, int64_t rows, bool forward, bool aligned);

@@ -36,12 +36,13 @@ WK_DEVICE grad_to grad_target(const seg_gradient &g, const seg_tile &tile) {
 
 /* Floor: W and N once, and dm read and written once per segment; LoRA: 2 D + 4 R bytes per row. A
  * segment of more than one chunk adds 8 R D bytes of scratch per 512 rows.
- * A block has one chunk, 64 WT columns of W and 8 NB of N, and streams slabs of 32 rows. W's columns
- * are the rows of the mma. */
+ * A block has one chunk, 64 WT columns of W and 8 NB of N, and streams slabs of 32 rows. W's
+ * columns are the rows of the mma. */
 template <class TW, int NB> struct grad {
     static constexpr int wt = NB >= 4 ? 2 : 1, wide = 64 * wt, cols = 8 * NB, ks = 32;
     static constexpr int stages = has_lo<TW>::value ? 3 : 4;
-    static constexpr int w_ld = wide + (has_lo<TW>::value ? 4 : 8), n_ld = cols + (NB == 1 ? 12 : 4);
+    static constexpr int w_ld = wide + (has_lo<TW>::value ? 4 : 8);
+    static constexpr int n_ld = cols + (NB == 1 ? 12 : 4);
     template <class TN> static constexpr size_t bytes() {
         return (size_t)stages * ks * (w_ld * sizeof(TW) + n_ld * sizeof(TN));
     }
@@ -210,7 +211,9 @@ __global__ void __launch_bounds__(LORA_THREADS, VEC ? 4 : 3) grad_f32_k(const se
         } else { /* loads before stores, so that they are under way together */
             float old[2][UN];
             each([&](int i, int j, float *at) { old[i][j] = *at; });
-            each([&](int i, int j, float *at) { *at = fmaf(p.alpha, sum[first + i][j], old[i][j]); });
+            each([&](int i, int j, float *at) {
+                *at = fmaf(p.alpha, sum[first + i][j], old[i][j]);
+            });
         }
     }
 }
@@ -247,7 +250,7 @@ template <class T> __global__ void grad_bias_k(const seg_gradient p) {
  * per element of dm. */
 __global__ void grad_sum_k(const seg_gradient p, int64_t places) {
     for (int64_t place = blockIdx.y; place < places; place += gridDim.y) {
-        const int s = seg_of_row(p.off, p.segs, place * LORA_CHUNK);
+        const int s = segment_of(p.off, p.segs, place * LORA_CHUNK);
         if (s < 0) continue;
         const int begin = p.off[s], rows = p.off[s + 1] - begin;
         if (rows <= LORA_CHUNK || (begin + LORA_CHUNK - 1) / LORA_CHUNK != place) continue;

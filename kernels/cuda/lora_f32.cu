@@ -18,7 +18,8 @@ template <bool FORWARD, int LC, int TC> struct shape {
 };
 
 template <bool FORWARD, int LC, int TC, bool VEC>
-__global__ void __launch_bounds__(LORA_THREADS, LC == 8 || !VEC ? 3 : 4) product_k(const seg_product p) {
+__global__ void __launch_bounds__(LORA_THREADS, LC == 8 || !VEC ? 3 : 4)
+    product_k(const seg_product p) {
     using C = shape<FORWARD, LC, TC>;
     WK_DYN_SHARED(float, shared);
     float *const m_at = shared + C::stages * C::in_size;

@@ -8,10 +8,11 @@
 /* Floor, per row: k elements of `in` and n of `out`; LoRA: 2 D + 4 R bytes, once m (4 R D bytes per
  * segment) is in L2.
  * A block has 64 MT rows and all columns, and streams `in` and m through shared memory in slabs of
- * KS of k, three or four slabs ahead. A warp owns 16-row tiles, so it alone reads its rows; m stays
- * float in shared memory and every warp splits the pair of elements that it needs. */
+ * KS of k, two or three ahead of the one that it works on. A warp owns 16-row tiles, so it alone
+ * reads its rows; m stays float in shared memory and every warp splits the elements it needs. */
 template <class TI, bool FORWARD, int NB> struct narrow {
-    static constexpr int mt = NB == 8 ? 2 : 1, rows = 64 * mt, ks = NB == 8 ? 32 : 64, cols = 8 * NB;
+    static constexpr int mt = NB == 8 ? 2 : 1, ks = NB == 8 ? 32 : 64;
+    static constexpr int rows = 64 * mt, cols = 8 * NB;
     static constexpr int stages = has_lo<TI>::value ? 3 : 4;
     /* No two lanes of a fragment's load meet in a bank: ks + 8 is 8 mod 32, the other 4 mod 16. */
     static constexpr int in_ld = ks + 8;
@@ -140,9 +141,10 @@ __global__ void __launch_bounds__(LORA_THREADS, 2) narrow_k(const seg_product p)
 
 /* Floor, per row: n elements of `out`, twice when it accumulates, and k of `in` once per 64
  * columns; LoRA: 4 O bytes and little else.
- * A block has 64 rows and 64 columns, a warp 16 of the rows. What it adds to is asked for first; meanwhile slabs of `in`
- * and m of 16 KT of k are split into hi and lo once for all warps. The columns of m lie in shared
- * memory such that lane t of a fragment ends with 8 columns of `out` that are next to each other. */
+ * A block has 64 rows and 64 columns, a warp 16 of the rows. What it adds to is asked for first;
+ * meanwhile slabs of `in` and m of 16 KT of k are split into hi and lo once for all warps. The
+ * columns of m lie in shared memory such that lane t of a fragment ends with 8 columns of `out`
+ * that are next to each other. */
 enum { WIDE_ROWS = 16 * LORA_WARPS, WIDE_COLS = 64 };
 
 template <bool FORWARD, int KT> struct wide {

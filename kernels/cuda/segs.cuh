@@ -69,10 +69,4 @@ WK_DEVICE bool seg_tile_at(const int32_t *off, int segs, int height, int64_t num
     return rows > 0;
 }
 
-/* The segment that has row `row`, or -1. By all threads of a warp. */
-WK_DEVICE int seg_of_row(const int32_t *off, int segs, int64_t row) {
-    const int s = seg_search(segs, row, [=](int i) { return (int64_t)off[i]; });
-    return s >= 0 && row < off[s + 1] ? s : -1;
-}
-
 #endif

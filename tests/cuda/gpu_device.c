@@ -1,7 +1,7 @@
 /* The cuda device as kernels/dev.h promises it: opening, copies in order with the ops, replay,
  * letters, pinned copies beside the ops, and what follows a failure.
  *
- *   gpu_device          all of that
+ *   gpu_device          all of that; with `quick`, in smaller pieces
  *   gpu_device fault    a kernel that reads where no memory is: ends every use of the device by
  *                       this process, so it runs apart */
 #include "kernels/arena.h"
@@ -206,18 +206,18 @@ static void letters(wk_dev *dev) {
 
 /* ---- pinned memory ---- */
 
-static void beside(wk_dev *dev) {
-    enum { N = 1 << 16, ROUNDS = 60 };
+static void beside(wk_dev *dev, int n) {
+    enum { ROUNDS = 60 };
     wk_arena a;
     void *out = NULL, *in = NULL;
     uint64_t mark = 0;
     OK(&ctx, wk_arena_open(&a, dev, "beside", 16 << 20));
-    OK(&ctx, wk_pinned_alloc(dev, &out, N * 4, "test"));
-    OK(&ctx, wk_pinned_alloc(dev, &in, N * 4, "test"));
-    wk_tensor x = floats(&a, N), y = floats(&a, N), work = floats(&a, N);
+    OK(&ctx, wk_pinned_alloc(dev, &out, (size_t)n * 4, "test"));
+    OK(&ctx, wk_pinned_alloc(dev, &in, (size_t)n * 4, "test"));
+    wk_tensor x = floats(&a, n), y = floats(&a, n), work = floats(&a, n);
     float *sent = out, *got = in;
     for (int r = 0; r < ROUNDS; r++) {
-        for (int i = 0; i < N; i++) sent[i] = (float)(r + 1);
+        for (int i = 0; i < n; i++) sent[i] = (float)(r + 1);
         fill(dev, x, -1);
         fill(dev, y, r);
         OK(&ctx, wk_send(dev, x, sent)); /* after the fill */
@@ -228,9 +228,21 @@ static void beside(wk_dev *dev) {
         add(dev, y, x, 1); /* after the send */
         OK(&ctx, wk_post(dev, (wk_tensor){0}, &mark));
         OK(&ctx, wk_collect(dev, mark, NULL, 0));
-        CHECK(got[0] == (float)r && got[N - 1] == (float)r && got[N / 2] == (float)r);
-        memset(sent, 0, N * 4);
+        CHECK(got[0] == (float)r && got[n - 1] == (float)r && got[n / 2] == (float)r);
+        memset(sent, 0, (size_t)n * 4);
         CHECK(holds(dev, y, (float)(r - 1)));
+    }
+    for (int r = 0; r < ROUNDS; r++) { /* one state leaves, another takes its place; both in turn */
+        fill(dev, y, r);
+        for (int i = 0; i < N; i++) sent[i] = (float)-r;
+        OK(&ctx, wk_fetch(dev, got, y));
+        OK(&ctx, wk_send(dev, y, sent)); /* after the fetch, which reads there */
+        OK(&ctx, wk_send(dev, x, got));  /* and this, what it fetched */
+        OK(&ctx, wk_meet(dev));
+        OK(&ctx, wk_post(dev, (wk_tensor){0}, &mark));
+        OK(&ctx, wk_collect(dev, mark, NULL, 0));
+        CHECK(got[0] == (float)r && got[N - 1] == (float)r && got[N / 2] == (float)r);
+        CHECK(holds(dev, y, (float)-r) && holds(dev, x, (float)r));
     }
     OK(&ctx, wk_meet(dev)); /* with nothing on its way */
     OK(&ctx, wk_send(dev, x, sent));
@@ -310,15 +322,16 @@ int main(int argc, char **argv) {
         fault();
         return gpu_end("gpu_device fault");
     }
+    const bool quick = argc > 1 && strcmp(argv[1], "quick") == 0;
     opening();
     wk_dev *dev = gpu_open(&ctx, (wk_dev_options){0});
     copies(dev);
-    uploads_in_order(dev, 1000, 300);   /* small pieces */
-    uploads_in_order(dev, 100000, 40);  /* one large piece */
-    uploads_in_order(dev, 3 << 18, 12); /* three large pieces each */
+    uploads_in_order(dev, 1000, 300);               /* small pieces */
+    uploads_in_order(dev, 100000, quick ? 12 : 40); /* one large piece */
+    uploads_in_order(dev, 3 << 18, quick ? 4 : 12); /* three large pieces each */
     replay(dev);
     letters(dev);
-    beside(dev);
+    beside(dev, quick ? 1 << 13 : 1 << 19);
     stamps(dev);
     wk_dev_close(dev);
     refused();

@@ -17,7 +17,7 @@ static packing_outcome run(const wk_backend *plugin, const char *slots, const ch
                            const char *dtype, const char *deterministic) {
     const char *const more[] = {"run.dtype",           dtype, "run.deterministic", deterministic,
                                 "client.local_epochs", "1"};
-    const packing_setup setup = {"cuda", plugin, slots, "1", pack, more, 6};
+    const packing_setup setup = {"cuda", plugin, slots, "1", pack, more, 6, 0};
     return packing_run(&setup);
 }
 

@@ -88,4 +88,13 @@ for name in "metrics.jsonl", "timing.jsonl", "events.jsonl":
     for line in text.splitlines():
         json.loads(line)
 END
+# A benchmark stops too, and prints no figures.
+"$weft" bench job.yaml --quiet client.local_steps=1000000 >out 2>err &
+pid=$!
+sleep 2
+kill -s TERM $pid
+code=0
+wait $pid || code=$?
+[ "$code" = 143 ] || fail "bench: exit code $code after SIGTERM, expected 143"
+[ ! -s out ] || fail 'a stopped benchmark printed figures'
 finish

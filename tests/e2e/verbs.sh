@@ -1,5 +1,5 @@
 #!/bin/sh
-# plan, partition, config, info, compare and help print what they should.
+# plan, bench, partition, config, info, compare and help print what they should.
 . "$(dirname "$0")/lib.sh"
 
 train one
@@ -40,6 +40,50 @@ mkdir bare
 cp "$golden/hf_bert/"*.json "$golden/hf_bert/vocab.txt" bare
 expect 0 plan job.yaml --format json --quiet model.path=bare
 same out plan.json
+
+# bench times the round that the plan counts, and writes nothing.
+touch before
+find . | sort >before
+expect 0 plan job.yaml --format json --quiet client.local_steps=6 fl.num_clients=4
+cp out plan6.json
+expect 0 bench job.yaml --format json --quiet client.local_steps=6 fl.num_clients=4
+cp out bench.json
+check_python 'the figures of a benchmark are positive and belong together' <<'END'
+import json, math
+b, plan = json.load(open("bench.json")), json.load(open("plan6.json"))
+def near(x, y):
+    assert x > 0 and math.isclose(x, y, rel_tol=1e-6), (x, y)
+near(b["tokens_per_s"] * b["seconds"], b["tokens"])
+near(b["client_steps_per_s"] * b["seconds"], b["client_steps"])
+near(b["flops_per_s"] * b["seconds"], b["flops"])
+near(b["flops_share"], b["flops_per_s"] / b["ceiling_flops_per_s"])
+near(b["model_flops_per_s"] * b["seconds"], b["model_flops"])
+near(b["frozen_mfu"], b["model_flops_per_s"] / b["ceiling_flops_per_s"])
+assert 0 < b["step_seconds_median"] <= b["step_seconds_p95"] <= b["seconds"]
+assert b["steps"] == 6 and b["client_steps"] == 24 and b["clients"] == 4 and b["ceiling_bytes_per_s"] > 0
+assert 0 <= b["waiting_share"] < 1 and b["loss"] > 0 and b["device_reason"]
+near(sum(p["share"] for p in b["phases"]), 1)
+near(sum(p["flops"] for p in b["phases"]) * b["steps"], b["flops"])
+for p in b["phases"]:
+    near(p["floor_seconds"], max(p["flops"] / b["ceiling_flops_per_s"], p["bytes"] / b["ceiling_bytes_per_s"]))
+# All clients take part, so the plan's means are this round.
+once = plan["per_round"]
+near(once["steps"], b["client_steps"])
+near(once["flops"], b["flops"] * once["tokens"] / b["tokens"])
+assert plan["backend"] == b["backend"] and plan["dtype"] == b["dtype"]
+assert sum(b["memory_bytes"].values()) == b["memory_bytes_total"] > b["device_bytes"] > 0
+for item, bytes in b["memory_bytes"].items():     # the plan has test rows too
+    assert item == "host: tokenised rows" or bytes == plan["memory_bytes"][item], item
+END
+expect 0 bench job.yaml --quiet client.local_steps=6
+contains out '^  frozen-MFU  [0-9]'
+contains out 'backward: attention'
+contains out 'held on the device'
+expect 2 bench job.yaml --quiet client.local_steps=3
+contains err '3 optimizer steps, a median needs 4: set client.local_steps'
+rm plan6.json bench.json
+find . | sort | diff before - || fail 'bench left something behind'
+rm before
 
 # partition prints and saves what train draws.
 expect 0 partition job.yaml -o split.json --quiet
@@ -109,7 +153,7 @@ END
 
 expect 0 help
 contains out 'exit codes'
-for verb in train eval plan partition compare config info; do
+for verb in train eval plan bench partition compare config info; do
     expect 0 help $verb
     cp out help
     expect 0 $verb -h

@@ -82,9 +82,10 @@ packing_outcome packing_run(const packing_setup *setup) {
     weft_engine_info_get(e, &info);
     out.size = info.adapter_size;
     out.adapter = calloc((size_t)out.size, sizeof *out.adapter);
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = -setup->rounds_before; round < ROUNDS; round++) {
         weft_round_report r;
         OK(weft_engine_round(e, &r, &err));
+        if (round < 0) continue;
         for (int i = 0; i < CLIENTS; i++) {
             out.loss[round][i] = r.clients[i].loss;
             out.last[round][i] = r.clients[i].last_loss;

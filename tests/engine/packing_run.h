@@ -14,6 +14,7 @@ typedef struct packing_setup {
     const char *slots, *threads, *pack_tokens;
     const char *const *more; /* further options: "key", "value", … */
     size_t n_more;
+    int rounds_before; /* that are run first, and seen only by what they leave */
 } packing_setup;
 
 typedef struct packing_outcome {

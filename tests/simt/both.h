@@ -77,7 +77,7 @@ static inline int run_both(void (*all)(), int argc, char **argv) {
     all();
 #else
     for (int order = SIMT_FORWARD; order <= (few ? SIMT_FORWARD : SIMT_RANDOM); order++) {
-        simt_order(static_cast<simt_order_kind>(order), 3);
+        simt_order(order, 3);
         all();
     }
 #endif

@@ -18,7 +18,7 @@ typedef enum simt_order_kind {
     SIMT_REVERSED = 1, /* 0x7f: 3.4e38 */
     SIMT_RANDOM = 2    /* 0xfe: -1.7e38; the seed decides the order */
 } simt_order_kind;
-void simt_order(simt_order_kind order, unsigned seed);
+void simt_order(int order, unsigned seed); /* simt_order_kind */
 
 /* The byte that fresh memory holds in the present order. */
 unsigned char simt_fresh_byte(void);

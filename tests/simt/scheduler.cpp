@@ -276,8 +276,8 @@ void launch_threads(const char *name, const void *kernel, dim3 grid, dim3 block,
 
 } // namespace simt
 
-extern "C" void simt_order(simt_order_kind order, unsigned seed) {
-    simt::order_kind = order;
+extern "C" void simt_order(int order, unsigned seed) {
+    simt::order_kind = static_cast<simt_order_kind>(order);
     simt::random_state = 88172645463325252u ^ ((uint64_t)(seed + 1) * 0x9E3779B97F4A7C15u);
 }
 

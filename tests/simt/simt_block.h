@@ -101,9 +101,6 @@ static inline int atomicAdd(int *p, int v) {
 static inline unsigned atomicAdd(unsigned *p, unsigned v) {
     return __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL);
 }
-static inline void store_global16(void *to, const uint32_t (&x)[4]) {
-    *static_cast<uint4 *>(to) = uint4{x[0], x[1], x[2], x[3]};
-}
 template <class T> static inline T __ldg(const T *p) {
     return *p;
 }

@@ -54,6 +54,11 @@ static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
     return uint4{x, y, z, w};
 }
 
+/* port.h: 16 aligned bytes to device memory. */
+static inline void store_global16(void *to, const uint32_t (&x)[4]) {
+    *static_cast<uint4 *>(to) = make_uint4(x[0], x[1], x[2], x[3]);
+}
+
 /* ---- bits ---- */
 
 static inline unsigned __float_as_uint(float f) {
@@ -98,6 +103,7 @@ static inline bf16 __ushort_as_bfloat16(uint16_t u) {
 static inline uint32_t pack_bf16(float lo, float hi) {
     return (uint32_t)__float2bfloat16(hi).u << 16 | __float2bfloat16(lo).u;
 }
+
 
 /* ---- half precision, read only ---- */
 

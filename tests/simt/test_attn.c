@@ -414,9 +414,12 @@ static pack shortened(const pack *p) {
 /* simt_attn [--order forward|reversed|random] [--few] */
 int main(int argc, char **argv) {
     static const char *const names[] = {"forward", "reversed", "random"};
-    const bool few = argc == 2 && strcmp(argv[1], "--few") == 0;
-    if (argc == 3 && strcmp(argv[1], "--order") == 0)
-        while (order < 2 && strcmp(argv[2], names[order]) != 0) order++;
+    bool few = false;
+    for (int i = 1; i < argc; i++) {
+        few = few || strcmp(argv[i], "--few") == 0;
+        if (strcmp(argv[i], "--order") == 0 && i + 1 < argc)
+            while (order < 2 && strcmp(argv[i + 1], names[order]) != 0) order++;
+    }
     wk_ctx_init(&ctx, NULL);
     need(wk_dev_open(&ref, &ctx, &(wk_dev_options){.backend = "ref", .threads = 1}) == WEFT_OK,
          "ref");

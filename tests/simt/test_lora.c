@@ -4,7 +4,8 @@
  * and one alone, must give the same bits; so must gradients in slices of a small scratch memory.
  * Rows outside the segments, idle slots and the space between rows hold NaN.
  *
- * test_lora [--order forward|reversed|random]; prints the largest error of each shape. */
+ * test_lora [--order forward|reversed|random] [--few]; prints the largest error of each shape.
+ * --few: every kernel, on a few blocks, for tools under which they take long. */
 #include "kernels/cuda/cuda.h"
 #include "tests/simt/simt_check.h"
 
@@ -28,7 +29,8 @@ typedef struct shape {
 
 static const int32_t edges[] = {0, 1, 15, 16, 17, 63, 64, 65, 511, 512, 513, 1030};
 static const int32_t few[] = {1, 130, 0, 64, 17, 530};
-static const int32_t head[] = {8, 0, 33, 1, 64};
+static const int32_t head[] = {8, 0, 33, 1, 64}, pair[] = {40, 8};
+static const int32_t small[] = {17, 0, 70};
 #define LENS(a) a, (int32_t)(sizeof(a) / sizeof *(a))
 
 /* Where the segments of a shape lie: in call order. */
@@ -298,8 +300,8 @@ static const shape shapes[] = {
     {"down 4, all edges", 4, 768, WK_BF16, WK_F32, 0, LENS(edges), false, false},
     {"down 8", 8, 384, WK_BF16, WK_F32, 8, LENS(edges), false, false},
     {"down 16", 16, 768, WK_BF16, WK_F32, 0, LENS(few), true, false},
-    {"down 32", 32, 384, WK_BF16, WK_F32, 0, LENS(few), false, false},
-    {"down 64", 64, 384, WK_BF16, WK_F32, 0, LENS(few), false, true},
+    {"down 32", 32, 200, WK_BF16, WK_F32, 0, LENS(few), false, false},
+    {"down 64", 64, 200, WK_BF16, WK_F32, 0, LENS(few), false, true},
     {"down 4, float", 4, 384, WK_F32, WK_F32, 0, LENS(edges), false, false},
     {"down 16, float", 16, 100, WK_F32, WK_F32, 4, LENS(few), true, false},
     /* up: y += B s and ds, dB */
@@ -307,7 +309,7 @@ static const shape shapes[] = {
     {"up 8", 384, 8, WK_F32, WK_BF16, 8, LENS(few), true, true},
     {"up 16", 768, 16, WK_F32, WK_BF16, 0, LENS(few), false, false},
     {"up 32", 104, 32, WK_F32, WK_BF16, 0, LENS(few), true, false},
-    {"up 64", 384, 64, WK_F32, WK_BF16, 0, LENS(few), true, false},
+    {"up 64", 200, 64, WK_F32, WK_BF16, 0, LENS(few), true, false},
     {"up 32, float", 100, 32, WK_F32, WK_F32, 0, LENS(few), true, false},
     /* not aligned, odd, both bf16 */
     {"down 4, odd", 4, 101, WK_BF16, WK_F32, 1, LENS(few), true, true},
@@ -319,21 +321,30 @@ static const shape shapes[] = {
     {"head 2", 2, 768, WK_F32, WK_F32, 0, LENS(head), false, true},
     {"head 3", 3, 384, WK_F32, WK_F32, 0, LENS(head), true, true},
     {"head 150", 150, 128, WK_F32, WK_F32, 2, LENS(head), false, true},
-    {"head 768", 768, 768, WK_F32, WK_F32, 0, LENS(head), false, true},
+    {"head 768", 768, 768, WK_F32, WK_F32, 0, LENS(pair), false, true},
 };
 /* clang-format on */
 
-int main(int argc, char **argv) {
-    static const char *const orders[] = {"forward", "reversed", "random"};
-    if (argc == 3 && strcmp(argv[1], "--order") == 0)
-        FOR (i, 3)
-            if (strcmp(argv[2], orders[i]) == 0) simt_order((int)i, 1);
-    wk_ctx_init(&ctx, NULL);
-    if (wk_dev_open(&ref, &ctx, &(wk_dev_options){.backend = "ref", .threads = 1}) ||
-        wk_dev_open_backend(&simt, &ctx, &wk_backend_simt, &(wk_dev_options){.threads = 1})) {
-        (void)fprintf(stderr, "%s\n", ctx.err.text);
-        return 1;
-    }
+/* clang-format off */
+static const shape few_shapes[] = {
+    {"down 8", 8, 136, WK_BF16, WK_F32, 0, LENS(small), true, true},
+    {"down 16", 16, 72, WK_BF16, WK_F32, 0, LENS(small), false, false},
+    {"down 32", 32, 72, WK_BF16, WK_F32, 0, LENS(small), false, false},
+    {"down 64", 64, 72, WK_BF16, WK_F32, 0, LENS(small), false, false},
+    {"up 16", 72, 16, WK_F32, WK_BF16, 0, LENS(small), true, true},
+    {"up 32", 72, 32, WK_F32, WK_BF16, 0, LENS(small), true, false},
+    {"up 64", 72, 64, WK_F32, WK_BF16, 0, LENS(small), true, false},
+    {"up 3, odd", 67, 3, WK_F32, WK_BF16, 1, LENS(small), true, true},
+    {"bf16", 72, 72, WK_BF16, WK_BF16, 0, LENS(small), true, true},
+    {"bf16, odd", 9, 67, WK_BF16, WK_BF16, 1, LENS(small), true, true},
+    {"float 8", 8, 72, WK_F32, WK_F32, 0, LENS(small), false, true},
+    {"float 16", 40, 16, WK_F32, WK_F32, 0, LENS(small), false, true},
+    {"float 40", 40, 36, WK_F32, WK_F32, 0, LENS(small), false, true},
+    {"float, odd", 35, 33, WK_F32, WK_F32, 1, LENS(small), false, true},
+};
+/* clang-format on */
+
+static void check_all(void) {
     FOR (i, (int64_t)(sizeof shapes / sizeof *shapes)) check_shape(&shapes[i]);
     /* The search for a block's segment: one, two and three rounds. */
     static int32_t many[MOST];
@@ -344,8 +355,35 @@ int main(int argc, char **argv) {
             &(shape){"many segments", 2, 4, WK_F32, WK_F32, 0, many, counts[i], true, true});
     check_slices(&(shape){"slices, up 16", 384, 16, WK_F32, WK_BF16, 0, LENS(few), false, false},
                  6 * 128 * 16 * sizeof(float));
-    check_slices(&(shape){"slices, 768", 200, 136, WK_F32, WK_F32, 0, LENS(few), false, false},
+    check_slices(&(shape){"slices, wide", 200, 136, WK_F32, WK_F32, 0, LENS(few), false, false},
                  6 * 128 * 64 * sizeof(float));
+}
+
+int main(int argc, char **argv) {
+    static const char *const orders[] = {"forward", "reversed", "random"};
+    bool only_few = false;
+    for (int i = 1; i < argc; i++) {
+        bool known = strcmp(argv[i], "--few") == 0 || strcmp(argv[i], "--order") == 0;
+        if (strcmp(argv[i], "--few") == 0) only_few = true;
+        FOR (k, 3)
+            if (strcmp(argv[i], orders[k]) == 0) {
+                simt_order((simt_order_kind)k, 1);
+                known = true;
+            }
+        if (known) continue;
+        (void)fprintf(stderr, "unknown argument %s\n", argv[i]);
+        return 2;
+    }
+    wk_ctx_init(&ctx, NULL);
+    if (wk_dev_open(&ref, &ctx, &(wk_dev_options){.backend = "ref", .threads = 1}) ||
+        wk_dev_open_backend(&simt, &ctx, &wk_backend_simt, &(wk_dev_options){.threads = 1})) {
+        (void)fprintf(stderr, "%s\n", ctx.err.text);
+        return 1;
+    }
+    if (only_few)
+        FOR (i, (int64_t)(sizeof few_shapes / sizeof *few_shapes)) check_shape(&few_shapes[i]);
+    else
+        check_all();
     wk_dev_close(simt);
     wk_dev_close(ref);
     printf("%d failed\n", checks_failed);

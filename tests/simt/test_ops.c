@@ -78,7 +78,7 @@ int main(int argc, char **argv) {
     for (int i = 1; i < argc; i += 2) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(argv[i], "--order") == 0) {
-            simt_order((simt_order_kind)index_of(value, orders, 3), 1);
+            simt_order(index_of(value, orders, 3), 1);
         } else if (strcmp(argv[i], "--dtype") == 0) {
             dtype = index_of(value, dtypes, 3);
         } else if (strcmp(argv[i], "--op") == 0) {

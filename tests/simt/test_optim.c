@@ -4,7 +4,7 @@
 #include "kernels/cuda/cuda.h"
 #include "tests/simt/cohort.h"
 
-/* Blocks of threads take milliseconds under sanitizers: with the argument `few`, and always when
+/* Blocks of threads take milliseconds under sanitizers: with --few, and always when
  * this file is instrumented, the tests reach every line of a kernel but repeat little. */
 #ifdef __SANITIZE_ADDRESS__
 #    define INSTRUMENTED true
@@ -326,7 +326,7 @@ static void test_long(wk_dev *dev, int64_t p) {
 }
 
 int main(int argc, char **argv) {
-    if (argc > 1 && strcmp(argv[1], "few") == 0) few = true;
+    if (argc > 1 && strcmp(argv[1], "--few") == 0) few = true;
     wk_ctx ctx;
     wk_dev *dev = NULL;
     wk_ctx_init(&ctx, NULL);
