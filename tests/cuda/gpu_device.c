@@ -234,7 +234,7 @@ static void beside(wk_dev *dev, int n) {
     }
     for (int r = 0; r < ROUNDS; r++) { /* one state leaves, another takes its place; both in turn */
         fill(dev, y, r);
-        for (int i = 0; i < N; i++) sent[i] = (float)-r;
+        for (int i = 0; i < n; i++) sent[i] = (float)-r;
         OK(&ctx, wk_fetch(dev, got, y));
         OK(&ctx, wk_send(dev, y, sent)); /* after the fetch, which reads there */
         OK(&ctx, wk_send(dev, x, got));  /* and this, what it fetched */

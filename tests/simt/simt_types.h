@@ -104,7 +104,6 @@ static inline uint32_t pack_bf16(float lo, float hi) {
     return (uint32_t)__float2bfloat16(hi).u << 16 | __float2bfloat16(lo).u;
 }
 
-
 /* ---- half precision, read only ---- */
 
 struct alignas(2) f16 {
