@@ -241,7 +241,7 @@ static void beside(wk_dev *dev, int n) {
         OK(&ctx, wk_meet(dev));
         OK(&ctx, wk_post(dev, (wk_tensor){0}, &mark));
         OK(&ctx, wk_collect(dev, mark, NULL, 0));
-        CHECK(got[0] == (float)r && got[N - 1] == (float)r && got[N / 2] == (float)r);
+        CHECK(got[0] == (float)r && got[n - 1] == (float)r && got[n / 2] == (float)r);
         CHECK(holds(dev, y, (float)-r) && holds(dev, x, (float)r));
     }
     OK(&ctx, wk_meet(dev)); /* with nothing on its way */
