@@ -48,7 +48,7 @@ done >"$work/lines"
 [ -s "$work/lines" ] || { echo 'ptxas reported no kernel'; exit 1; }
 
 # Readable names: template arguments without the parameters of the function.
-cut -d ' ' -f 2 "$work/lines" | c++filt | sed 's/^void //; s/(.*$//; s/__nv_bfloat16/bf16/g; s/__half/f16/g' >"$work/names"
+cut -d ' ' -f 2 "$work/lines" | c++filt | sed 's/^void //; s/([A-Za-z_:]*)\([0-9]\)/\1/g; s/(.*$//; s/__nv_bfloat16/bf16/g; s/__half/f16/g' >"$work/names"
 {
     cat <<END
 # What the kernels take
