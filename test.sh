@@ -29,8 +29,13 @@ build() { # $1: preset
         { tail -n 60 "build-$1.log"; echo "test.sh: the $1 build failed; the log is build-$1.log" >&2; exit 1; }
 }
 
-# Tests run one after another: they use all cores themselves, and a loaded machine hides nothing this way.
+# Tests run one after another: they use all cores themselves, and a loaded machine hides nothing this way. Those of
+# the kernel emulator use one core each and run side by side.
 export OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
+tests() { # $1: preset, $2: further labels to leave out
+    ctest --preset "$1" --label-regex simt --label-exclude "gpu${2-}" -j "$jobs"
+    ctest --preset "$1" --label-exclude "simt|live|gpu${2-}"
+}
 if command -v nvcc >/dev/null; then
     say 'release: build, with the CUDA code for sm_80 and sm_90a'
 else
@@ -38,18 +43,18 @@ else
 fi
 build release
 say 'release: tests'
-ctest --preset release --label-exclude 'live|gpu'
+tests release
 
 if [ "$quick" = no ]; then
     say 'ASan and UBSan: build'
     build asan
     say 'ASan and UBSan: tests'
-    ctest --preset asan --label-exclude 'live|gpu|lint'
+    tests asan '|lint'
     if command -v clang >/dev/null; then
         say 'clang: build'
         build clang
         say 'clang: tests of kernels and engine'
-        ctest --preset clang --label-exclude 'live|gpu|lint|e2e'
+        ctest --preset clang --label-exclude 'simt|live|gpu|lint|e2e'
     fi
     say 'minimal: build with the C library alone'
     build minimal
