@@ -53,10 +53,20 @@ static void ties_and_their_neighbours(void **state) {
 
 static void specials(void **state) {
     (void)state;
-    const double values[] = {
-        0.0,     -0.0,    DBL_MIN,         -DBL_MIN,          1e-45,    DBL_MAX,
-        FLT_MAX, FLT_MIN, ldexp(1.0, 128), ldexp(255.5, 120), HUGE_VAL, 1e39,
-        1e-39,   1e-41};
+    const double values[] = {0.0,
+                             -0.0,
+                             DBL_MIN,
+                             -DBL_MIN,
+                             1e-45,
+                             DBL_MAX,
+                             (double)FLT_MAX,
+                             (double)FLT_MIN,
+                             ldexp(1.0, 128),
+                             ldexp(255.5, 120),
+                             HUGE_VAL,
+                             1e39,
+                             1e-39,
+                             1e-41};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) same(values[i]), same(-values[i]);
     assert_true(isnan(wk_bf16_to_f32(ref_f64_to_bf16((double)NAN))));
 }
