@@ -24,6 +24,10 @@ static inline const offer *meet_ldmatrix(const void *row) {
     want_shared16("ldmatrix", row);
     offer mine;
     mine.address = row;
+    /* Whether the lane that gives a row's address reads it or those that receive it is the
+     * hardware's choice, so for TSan both do. */
+    const volatile uint32_t *words = static_cast<const volatile uint32_t *>(row);
+    for (int i = 0; i < 4; i++) (void)words[i];
     return meet_warp(LDMATRIX, 0xffffffffu, mine);
 }
 
