@@ -6,13 +6,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-double we_clock(void) {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 static int by_size(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
@@ -103,9 +96,9 @@ static weft_status run_bench(weft_engine *e, const weft_plan *plan, weft_bench *
                          (long long)plan->profile_tokens, (long long)plan->profile_steps,
                          (long long)r.tokens, (long long)e->work.steps);
     WEFT_TRY(e->dev->backend->sync(e->dev));
-    const double start = we_clock();
+    const double start = wk_clock();
     WEFT_TRY(first_round(e, false, false, NULL, &r));
-    out->seconds = we_clock() - start;
+    out->seconds = wk_clock() - start;
     out->tokens = (double)r.tokens;
     out->client_steps = (double)r.steps;
     out->steps = (double)e->work.steps;

@@ -2,6 +2,7 @@
 
 #include "engine/engine.h"
 #include "engine/random.h"
+#include "kernels/profile.h"
 #include "kernels/rng.h"
 
 #include <math.h>
@@ -122,7 +123,7 @@ static weft_status read_losses(weft_engine *e, we_visit *visits, int32_t n, int6
 static weft_status step_done(weft_engine *e, uint64_t letter) {
     WEFT_TRY(wk_collect(e->dev, letter, NULL, 0));
     we_step_clock *c = e->clock;
-    if (c && c->n < WE_STEP_CLOCK_MAX) c->end[c->n++] = we_clock();
+    if (c && c->n < WE_STEP_CLOCK_MAX) c->end[c->n++] = wk_clock();
     return WEFT_OK;
 }
 

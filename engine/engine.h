@@ -25,10 +25,9 @@ typedef struct we_server {
 /* When steps of a benchmark ended on the device. */
 #define WE_STEP_CLOCK_MAX 65536
 typedef struct we_step_clock {
-    double *end; /* (n) seconds, we_clock */
+    double *end; /* (n) seconds, wk_clock */
     int64_t n;
 } we_step_clock;
-double we_clock(void); /* monotonic */
 
 struct weft_engine {
     wk_ctx ctx;
@@ -73,7 +72,8 @@ static inline we_positions we_engine_positions(const weft_engine *e) {
  * pooled features; when training also every adapter gradient, added to adapters->g. */
 WEFT_NODISCARD weft_status we_engine_pass(weft_engine *e, const we_adapters *adapters, bool train);
 
-/* A round with the costs of its phases: seconds on a real device, FLOPs and bytes on a dry one. */
+/* A round with the costs of its phases: seconds on a real device, FLOPs and bytes on a dry one.
+ * Without `replays` passes are issued piece by piece, which is slower, and shown by phase. */
 WEFT_NODISCARD weft_status we_profile_round(weft_engine *e, bool replays, weft_profile *out,
                                             weft_round_report *report);
 

@@ -42,13 +42,6 @@ weft_status we_profile_round(weft_engine *e, bool replays, weft_profile *out,
     return st;
 }
 
-weft_status weft_engine_profile(weft_engine *e, bool replays, weft_profile *out,
-                                weft_round_report *report, weft_error *err) {
-    weft_status st = we_profile_round(e, replays, out, report);
-    if (st != WEFT_OK && err) *err = e->ctx.err;
-    return st;
-}
-
 /* ---- ceilings ---- */
 
 #define REPEATS 10

@@ -170,8 +170,10 @@ weft_status weft_engine_round(weft_engine *e, weft_round_report *report, weft_er
     }
     WEFT_TRY_GOTO(st, server_step(e, weight_sum), out);
     if (!e->clock) e->rounds_done++; /* a benchmark repeats its round */
-    we_cohort_sample(e->cfg, e->partition->n_clients, e->rounds_done + 1, e->next_cohort);
-    we_pager_commit(&e->pager, e->next_cohort, wave_size(e, 0));
+    if (e->pager.is_open) { /* the first wave of the next round may be on its way already */
+        we_cohort_sample(e->cfg, e->partition->n_clients, e->rounds_done + 1, e->next_cohort);
+        we_pager_commit(&e->pager, e->next_cohort, wave_size(e, 0));
+    }
     r.swap = swapped(e);
     summarise(e, &r, weight_sum);
     count_wire(e, &r);

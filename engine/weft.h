@@ -350,18 +350,13 @@ typedef struct weft_phase_cost {
     uint64_t ops, launches;
 } weft_phase_cost;
 
+/* A round by phase. With replays a recorded pass is one phase, "passes", and what is neither it nor
+ * another phase, "other", is the device waiting or receiving. */
 typedef struct weft_profile {
     int32_t n;
     weft_phase_cost phase[WEFT_PROFILE_PHASES]; /* in order of first use */
     weft_phase_cost total;
 } weft_profile;
-
-/* A round as weft_engine_round, with the time of its phases. With `replays` the round runs as it
- * would without: a recorded pass is one phase, "passes", and what is neither it nor another phase,
- * "other", is the device waiting or receiving. Otherwise passes are issued piece by piece, which is
- * slower, and shown by phase. FLOPs and bytes stay 0: the plan counts them (weft_plan.profile). */
-WEFT_NODISCARD weft_status weft_engine_profile(weft_engine *engine, bool replays, weft_profile *out,
-                                               weft_round_report *report, weft_error *err);
 
 /* What the device reaches at best, measured now: a large product in the dtype of the base, FLOP/s,
  * and a large copy, bytes read plus written per second. Takes memory for the time of the call. */

@@ -1,13 +1,12 @@
 /* How much a job asks for, apart from how it is computed: the numerator of a model FLOPs
- * utilisation
- * ("MFU", Chowdhery et al. 2022, PaLM, appendix B) for a frozen base with adapters.
+ * utilisation (MFU; Chowdhery et al. 2022, PaLM, appendix B) for a frozen base with adapters.
  *
- *   forward        2 P per token; 4 d per pair of tokens that see each other, in each layer
- *   backward       2 P per token (dx only, a frozen weight has no gradient) and 8 d per pair, in
- * the layers from the lowest adapted one up, as nothing below asks for a gradient LoRA           6
- * r (in + out) per token of each adapted linear: forward, dx, and dA with dB head           per
- * sequence: 2 forward, 2 for a weight that is trained, 2 for the dx of a layer that something below
- * needs, times its numbers
+ * - Forward: 2 P per token; 4 d per pair of tokens that see each other, in each layer.
+ * - Backward: 2 P per token, for dx only, as a frozen weight has no gradient; 8 d per pair. In the
+ *   layers from the lowest adapted one up: nothing below asks for a gradient.
+ * - LoRA: 6 r (in + out) per token of each adapted linear, for forward, dx, and dA with dB.
+ * - Head, per sequence and number: 2 forward, 2 for a weight that is trained, 2 for the dx of a
+ *   layer that something below needs.
  *
  * with P the numbers of the linears of the layers in question and d the width. It is the 4 P +
  * 6 P_lora + attention + head of published accounts, and a multiply with its add counts as two.

@@ -81,24 +81,16 @@ void wh_bench_text(wh_text *to, const wh_bench_result *r) {
 
 /* ---- JSON ---- */
 
-/* As in report.c: the first failure frees everything. */
-static json_t *with(json_t *object, const char *key, json_t *value) {
-    if (object && json_object_set_new(object, key, value) == 0) return object;
-    if (!object) json_decref(value);
-    json_decref(object);
-    return NULL;
-}
-
 static json_t *with_real(json_t *object, const char *key, double value) {
-    return with(object, key, wh_json_real(value));
+    return wh_json_with(object, key, wh_json_real(value));
 }
 
 static json_t *with_whole(json_t *object, const char *key, double value) {
-    return with(object, key, json_integer((json_int_t)value));
+    return wh_json_with(object, key, json_integer((json_int_t)value));
 }
 
 static json_t *phase_json(const weft_bench_phase *p) {
-    json_t *o = with(json_object(), "name", json_string(p->name));
+    json_t *o = wh_json_with(json_object(), "name", json_string(p->name));
     o = with_real(o, "seconds", p->seconds);
     o = with_real(o, "share", p->share);
     o = with_real(o, "flops", p->flops);
@@ -122,13 +114,13 @@ static json_t *phases_json(const weft_bench *b) {
 
 json_t *wh_bench_json(const wh_bench_result *r) {
     const weft_bench *b = &r->bench;
-    json_t *o = with(json_object(), "weft_version", json_string(WEFT_VERSION));
-    o = with(o, "model", json_string(r->model));
-    o = with(o, "architecture", json_string(r->info.architecture));
-    o = with(o, "backend", json_string(r->info.backend));
-    o = with(o, "backend_note", json_string(r->info.backend_note));
-    o = with(o, "dtype", json_string(r->info.hidden_dtype));
-    o = with(o, "device_reason", json_string(r->info.device_reason));
+    json_t *o = wh_json_with(json_object(), "weft_version", json_string(WEFT_VERSION));
+    o = wh_json_with(o, "model", json_string(r->model));
+    o = wh_json_with(o, "architecture", json_string(r->info.architecture));
+    o = wh_json_with(o, "backend", json_string(r->info.backend));
+    o = wh_json_with(o, "backend_note", json_string(r->info.backend_note));
+    o = wh_json_with(o, "dtype", json_string(r->info.hidden_dtype));
+    o = wh_json_with(o, "device_reason", json_string(r->info.device_reason));
     o = with_whole(o, "threads", r->info.threads);
     o = with_whole(o, "clients", r->clients);
     o = with_whole(o, "slots", r->info.slots);
@@ -154,7 +146,7 @@ json_t *wh_bench_json(const wh_bench_result *r) {
     o = with_real(o, "launches_per_step", b->launches_per_step);
     o = with_real(o, "loss", b->loss);
     o = with_whole(o, "device_bytes", (double)b->device_bytes);
-    o = with(o, "memory_bytes", wh_plan_memory_json(&r->plan));
+    o = wh_json_with(o, "memory_bytes", wh_plan_memory_json(&r->plan));
     o = with_whole(o, "memory_bytes_total", (double)r->plan.bytes_total);
-    return with(o, "phases", phases_json(b));
+    return wh_json_with(o, "phases", phases_json(b));
 }

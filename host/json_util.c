@@ -187,6 +187,13 @@ weft_status wh_json_child(const json_t *object, const char *where, const char *k
 
 /* ---- writing ---- */
 
+json_t *wh_json_with(json_t *object, const char *key, json_t *value) {
+    if (object && json_object_set_new(object, key, value) == 0) return object;
+    if (!object) json_decref(value);
+    json_decref(object);
+    return NULL;
+}
+
 json_t *wh_json_real(double value) {
     return isfinite(value) ? json_real(value) : json_null();
 }

@@ -53,6 +53,10 @@ WEFT_NODISCARD weft_status wh_json_child(const json_t *object, const char *where
 
 /* ---- writing ---- */
 
+/* The object with one more member, for building one in a row of calls: jansson's setters fail on
+ * NULL, and on a NULL object, so the first failure frees everything and the result is NULL. Takes
+ * both references. */
+json_t *wh_json_with(json_t *object, const char *key, json_t *value);
 /* A real, or null when it is not finite (JSON has no NaN). NULL when memory is out. */
 json_t *wh_json_real(double value);
 /* Appends the JSON text of a value. indent 0: one line, "key": value with ", " between, as Python's

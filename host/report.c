@@ -16,14 +16,6 @@ const char *wh_metrics_main_name(bool is_regression) {
     return is_regression ? "pearson" : "accuracy";
 }
 
-/* jansson's setters fail on NULL, and on a NULL object: the first failure frees everything. */
-static json_t *with(json_t *object, const char *key, json_t *value) {
-    if (object && json_object_set_new(object, key, value) == 0) return object;
-    if (!object) json_decref(value);
-    json_decref(object);
-    return NULL;
-}
-
 static json_t *integer(uint64_t value) {
     return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
 }
@@ -35,42 +27,42 @@ static json_t *seed(uint64_t value) {
 }
 
 json_t *wh_summary_json(const wh_summary *s) {
-    json_t *o = with(json_object(), "name", json_string(s->name));
-    o = with(o, "folder", json_string(s->folder));
-    o = with(o, "weft_version", json_string(WEFT_VERSION));
-    o = with(o, "model", json_string(s->model));
-    o = with(o, "architecture", json_string(s->architecture));
-    o = with(o, "backend", json_string(s->backend));
-    o = with(o, "backend_note", json_string(s->backend_note));
-    o = with(o, "dtype", json_string(s->dtype));
-    o = with(o, "device_reason", json_string(s->device_reason));
-    o = with(o, "strategy", json_string(s->strategy));
-    o = with(o, "partition", json_string(s->partition));
-    o = with(o, "seed", seed(s->seed));
-    o = with(o, "num_clients", json_integer(s->num_clients));
-    o = with(o, "clients_per_round", json_integer(s->clients_per_round));
-    o = with(o, "num_rounds", json_integer(s->rounds_planned));
-    o = with(o, "rounds_done", json_integer(s->rounds_done));
-    o = with(o, "stopped_by_signal", s->signal ? json_integer(s->signal) : json_null());
-    o = with(o, "train_rows", json_integer(s->train_rows));
-    o = with(o, "test_rows", json_integer(s->test_rows));
-    o = with(o, "base_parameters", json_integer(s->base_parameters));
-    o = with(o, "adapter_parameters", json_integer(s->adapter_numel));
-    o = with(o, "steps", json_integer(s->steps));
-    o = with(o, "examples", json_integer(s->examples));
-    o = with(o, "tokens", json_integer(s->tokens));
-    o = with(o, "bytes_up", integer(s->wire.up));
-    o = with(o, "bytes_down", integer(s->wire.down));
-    o = with(o, "seconds_train", wh_json_real(s->seconds_train));
-    o = with(o, "seconds_total", wh_json_real(s->seconds_total));
+    json_t *o = wh_json_with(json_object(), "name", json_string(s->name));
+    o = wh_json_with(o, "folder", json_string(s->folder));
+    o = wh_json_with(o, "weft_version", json_string(WEFT_VERSION));
+    o = wh_json_with(o, "model", json_string(s->model));
+    o = wh_json_with(o, "architecture", json_string(s->architecture));
+    o = wh_json_with(o, "backend", json_string(s->backend));
+    o = wh_json_with(o, "backend_note", json_string(s->backend_note));
+    o = wh_json_with(o, "dtype", json_string(s->dtype));
+    o = wh_json_with(o, "device_reason", json_string(s->device_reason));
+    o = wh_json_with(o, "strategy", json_string(s->strategy));
+    o = wh_json_with(o, "partition", json_string(s->partition));
+    o = wh_json_with(o, "seed", seed(s->seed));
+    o = wh_json_with(o, "num_clients", json_integer(s->num_clients));
+    o = wh_json_with(o, "clients_per_round", json_integer(s->clients_per_round));
+    o = wh_json_with(o, "num_rounds", json_integer(s->rounds_planned));
+    o = wh_json_with(o, "rounds_done", json_integer(s->rounds_done));
+    o = wh_json_with(o, "stopped_by_signal", s->signal ? json_integer(s->signal) : json_null());
+    o = wh_json_with(o, "train_rows", json_integer(s->train_rows));
+    o = wh_json_with(o, "test_rows", json_integer(s->test_rows));
+    o = wh_json_with(o, "base_parameters", json_integer(s->base_parameters));
+    o = wh_json_with(o, "adapter_parameters", json_integer(s->adapter_numel));
+    o = wh_json_with(o, "steps", json_integer(s->steps));
+    o = wh_json_with(o, "examples", json_integer(s->examples));
+    o = wh_json_with(o, "tokens", json_integer(s->tokens));
+    o = wh_json_with(o, "bytes_up", integer(s->wire.up));
+    o = wh_json_with(o, "bytes_down", integer(s->wire.down));
+    o = wh_json_with(o, "seconds_train", wh_json_real(s->seconds_train));
+    o = wh_json_with(o, "seconds_total", wh_json_real(s->seconds_total));
     if (s->has_metrics) {
-        o = with(o, "federated", wh_metrics_json(&s->metrics, s->binary_f1));
-        o = with(o, "federated_round", json_integer(s->metrics_round));
+        o = wh_json_with(o, "federated", wh_metrics_json(&s->metrics, s->binary_f1));
+        o = wh_json_with(o, "federated_round", json_integer(s->metrics_round));
     }
     if (s->has_baselines) {
-        o = with(o, "majority", wh_metrics_json(&s->baselines.majority, s->binary_f1));
-        o = with(o, "linear_probe", wh_metrics_json(&s->baselines.probe, s->binary_f1));
-        o = with(o, "linear_probe_c", wh_json_real(s->baselines.probe_c));
+        o = wh_json_with(o, "majority", wh_metrics_json(&s->baselines.majority, s->binary_f1));
+        o = wh_json_with(o, "linear_probe", wh_metrics_json(&s->baselines.probe, s->binary_f1));
+        o = wh_json_with(o, "linear_probe_c", wh_json_real(s->baselines.probe_c));
     }
     return o;
 }

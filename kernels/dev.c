@@ -178,7 +178,6 @@ weft_status wk_meet(wk_dev *dev) {
 }
 
 void wk_range(wk_dev *dev, const char *name) {
-    dev->range = name;
     if (dev->backend->range) dev->backend->range(dev, name);
     if (dev->profile) wk_profile_range(dev, name);
 }

@@ -83,7 +83,6 @@ struct wk_dev {
     wk_counters count;   /* kept by the dry backend */
     uintptr_t next_fake; /* see wk_dev_fake */
     uint64_t launches; /* kernels and copies that the device was given so far; 0 on host devices */
-    const char *range; /* as wk_range set it */
     struct wk_profile *profile; /* being filled (profile.h), or NULL */
     double clock[WK_STAMPS];    /* of host devices */
     /* Letters of host devices. */

@@ -3,6 +3,12 @@
 #include <string.h>
 #include <time.h>
 
+double wk_clock(void) {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
 /* Index of the phase; the last one takes what does not fit. */
 static int phase_index(wk_profile *p, const char *name) {
     for (int i = 0; i < p->n; i++)
@@ -26,9 +32,7 @@ static void take_counts(wk_dev *dev, wk_profile *p, int range) {
 static weft_status stamp(wk_dev *dev, int i) {
     if (dev->dry) return WEFT_OK;
     if (dev->backend->stamp) return dev->backend->stamp(dev, i);
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    dev->clock[i] = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+    dev->clock[i] = wk_clock();
     return WEFT_OK;
 }
 

@@ -27,6 +27,8 @@ typedef struct wk_profile {
     weft_status st; /* first failure; wk_profile_end returns it */
 } wk_profile;
 
+double wk_clock(void); /* seconds of the host, monotonic */
+
 #define WK_REPLAY_RANGE "passes"
 
 /* Zeroes *profile and lets the device fill it until wk_profile_end. */

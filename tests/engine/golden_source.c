@@ -1,5 +1,7 @@
 #include "tests/engine/golden_source.h"
 
+#include "kernels/rng.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +108,21 @@ weft_rows golden_rows(const golden_file *g) {
                        .client = client,
                        .n_clients = 2,
                        .num_labels = regression ? 1 : 3};
+}
+
+weft_rows golden_ragged_rows(int n, int lengths, uint32_t site) {
+    wk_stream s = wk_stream_at(wk_rng_key(5, WK_RNG_TEST, site), 0, 0, 0);
+    int64_t *offset = calloc((size_t)n + 1, sizeof *offset);
+    int32_t *token = calloc((size_t)(n * (lengths + 2)), sizeof *token);
+    int32_t *label = calloc((size_t)n, sizeof *label);
+    for (int i = 0; i < n; i++) {
+        offset[i + 1] = offset[i] + 2 + wk_stream_below(&s, (uint32_t)lengths);
+        for (int64_t t = offset[i]; t < offset[i + 1]; t++)
+            token[t] = (int32_t)wk_stream_below(&s, 97);
+        label[i] = (int32_t)wk_stream_below(&s, 3);
+    }
+    return (weft_rows){
+        .n_rows = n, .offset = offset, .token = token, .label = label, .num_labels = 3};
 }
 
 void golden_rows_free(weft_rows *rows) {

@@ -16,6 +16,10 @@ weft_config *golden_config(const golden_set *set);
 /* Set "key=value" pairs, then finish. */
 void golden_set_options(weft_config *config, const char *const *pairs, size_t n);
 
+/* n labelled rows of 2 to `lengths` + 1 random tokens, for jobs on the recorded BERT; another site,
+ * other rows. Free with golden_rows_free. */
+weft_rows golden_ragged_rows(int n, int lengths, uint32_t site);
+
 /* Rows of both recorded clients, first client 0's. Free with golden_rows_free. */
 weft_rows golden_rows(const golden_file *g);
 void golden_rows_free(weft_rows *rows);

@@ -1,7 +1,6 @@
 #include "tests/engine/packing_run.h"
 
 #include "engine/weft.h"
-#include "kernels/rng.h"
 #include "tests/engine/golden_source.h"
 #include "tests/golden/bert.h"
 
@@ -15,27 +14,11 @@
 
 #define OK(expr) golden_must((expr), &err, #expr)
 
-/* Ragged rows of 2 to 23 random tokens. */
-static weft_rows make_rows(void) {
-    wk_stream s = wk_stream_at(wk_rng_key(5, WK_RNG_TEST, 0), 0, 0, 0);
-    int64_t *offset = calloc(ROWS + 1, sizeof *offset);
-    int32_t *token = calloc(ROWS * 24, sizeof *token), *label = calloc(ROWS, sizeof *label);
-    for (int i = 0; i < ROWS; i++) {
-        int64_t n = 2 + wk_stream_below(&s, 22);
-        offset[i + 1] = offset[i] + n;
-        for (int64_t t = offset[i]; t < offset[i + 1]; t++)
-            token[t] = (int32_t)wk_stream_below(&s, 97);
-        label[i] = (int32_t)wk_stream_below(&s, 3);
-    }
-    return (weft_rows){
-        .n_rows = ROWS, .offset = offset, .token = token, .label = label, .num_labels = 3};
-}
-
 packing_outcome packing_run(const packing_setup *setup) {
     weft_error err = {0};
     golden_file g;
     if (!golden_load(WEFT_TEST_DIR "/golden", &golden_bert, &g)) exit(1);
-    weft_rows rows = make_rows();
+    weft_rows rows = golden_ragged_rows(ROWS, 22, 0);
     weft_config *config = golden_config(&golden_bert);
     const char *const options[] = {"run.device",
                                    setup->device,
@@ -102,9 +85,7 @@ packing_outcome packing_run(const packing_setup *setup) {
     weft_engine_close(e);
     weft_partition_free(part);
     weft_config_free(config);
-    free((void *)(uintptr_t)rows.offset);
-    free((void *)(uintptr_t)rows.token);
-    free((void *)(uintptr_t)rows.label);
+    golden_rows_free(&rows);
     golden_free(&g);
     return out;
 }

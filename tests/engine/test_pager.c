@@ -2,7 +2,6 @@
 /* client.optimizer_state=keep: what it computes, that slots, waves, the size of the pool and the
  * store behind it change no bit, and what a failed store or a stop leaves behind. */
 #include "engine/weft.h"
-#include "kernels/rng.h"
 #include "tests/check.h"
 #include "tests/engine/golden_source.h"
 #include "tests/golden/bert.h"
@@ -67,28 +66,6 @@ static void store_free(store *s) {
 
 /* ---- jobs ---- */
 
-/* Ragged rows of 2 to 13 random tokens. */
-static weft_rows make_rows(void) {
-    wk_stream s = wk_stream_at(wk_rng_key(5, WK_RNG_TEST, 1), 0, 0, 0);
-    int64_t *offset = calloc(ROWS + 1, sizeof *offset);
-    int32_t *token = calloc(ROWS * 14, sizeof *token), *label = calloc(ROWS, sizeof *label);
-    for (int i = 0; i < ROWS; i++) {
-        int64_t n = 2 + wk_stream_below(&s, 12);
-        offset[i + 1] = offset[i] + n;
-        for (int64_t t = offset[i]; t < offset[i + 1]; t++)
-            token[t] = (int32_t)wk_stream_below(&s, 97);
-        label[i] = (int32_t)wk_stream_below(&s, 3);
-    }
-    return (weft_rows){
-        .n_rows = ROWS, .offset = offset, .token = token, .label = label, .num_labels = 3};
-}
-
-static void free_rows(weft_rows *rows) {
-    free((void *)(uintptr_t)rows->offset);
-    free((void *)(uintptr_t)rows->token);
-    free((void *)(uintptr_t)rows->label);
-}
-
 typedef struct job {
     golden_file golden;
     weft_rows rows;
@@ -133,7 +110,7 @@ static void prepare_rows(job *j, const char *const *pairs, size_t n, bool with_s
     weft_error err = {0};
     memset(j, 0, sizeof *j);
     assert_true(golden_load(WEFT_TEST_DIR "/golden", &golden_bert, &j->golden));
-    j->rows = make_rows();
+    j->rows = golden_ragged_rows(ROWS, 12, 1);
     j->rows.n_rows = n_rows;
     j->config = golden_config(&golden_bert);
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i += 2)
@@ -163,7 +140,7 @@ static void finish(job *j) {
     weft_engine_close(j->engine);
     weft_partition_free(j->part);
     weft_config_free(j->config);
-    free_rows(&j->rows);
+    golden_rows_free(&j->rows);
     golden_free(&j->golden);
     store_free(&j->store);
 }
