@@ -140,6 +140,8 @@ weft_status wh_train_run_open(wh_train_run *run, wh_job *job, const wh_cli *cli,
         .evaluates_clients = weft_config_int(job->config, "eval.clients_every") > 0,
     };
     WEFT_TRY(wh_run_log_open(&run->log, run->folder, &log, err));
+    if (weft_config_bool(job->config, "log.tensorboard"))
+        WEFT_TRY(wh_tb_open(&run->tb, run->folder, err));
     wh_log_attach(&job->log, run->log);
     describe(run);
     return WEFT_OK;
@@ -149,6 +151,9 @@ void wh_train_run_close(wh_train_run *run) {
     if (run->job) wh_log_attach(&run->job->log, NULL);
     weft_error late = {0}; /* everything that matters was flushed before */
     if (wh_run_log_close(run->log, &late) != WEFT_OK && run->job) {
+        wh_log_warn(&run->job->log, "%s", late.text);
+    }
+    if (wh_tb_close(run->tb, &late) != WEFT_OK && run->job) {
         wh_log_warn(&run->job->log, "%s", late.text);
     }
     if (run->job) wh_state_file_close(&run->job->state);
@@ -256,6 +261,11 @@ static weft_status one_round(wh_train_run *run, int64_t round, weft_error *err) 
                               .peak_rss_bytes = wh_peak_rss_bytes(),
                               .swap = report.swap};
     WEFT_TRY(wh_run_log_timing(run->log, &timing, err));
+    if (run->tb) {
+        WEFT_TRY(wh_tb_round(run->tb, &report, evaluated ? &run->summary.metrics : NULL,
+                             run->summary.binary_f1, &timing, err));
+        WEFT_TRY(wh_append_flush(wh_tb_file(run->tb), err));
+    }
     tell_round(run, &report, evaluated);
     WEFT_TRY(wh_run_log_flush(run->log, false, err));
     return st;
@@ -331,6 +341,7 @@ weft_status wh_train_run_finish(wh_train_run *run, int signal, weft_error *err) 
     json_decref(json);
     WEFT_TRY(st);
     WEFT_TRY(wh_run_log_event(run->log, signal ? "stopped" : "end", NULL, err));
+    if (run->tb) WEFT_TRY(wh_append_sync(wh_tb_file(run->tb), err));
     return wh_run_log_flush(run->log, true, err);
 }
 
