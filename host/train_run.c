@@ -3,6 +3,7 @@
 #include "host/config_write.h"
 #include "host/interrupt.h"
 #include "host/partition_note.h"
+#include "host/run_facts.h"
 #include "host/units.h"
 
 #include <inttypes.h>
@@ -64,7 +65,8 @@ static weft_status write_inputs(wh_train_run *run, weft_error *err) {
     wh_partition_note note = wh_partition_note_of(job->config);
     st = wh_partition_save(path, job->partition, &job->train.rows, &note, err);
     free(path);
-    return st;
+    WEFT_TRY(st);
+    return wh_run_facts_write(run->folder, job, err);
 }
 
 static weft_status place_state(wh_train_run *run, weft_error *err) {
@@ -279,7 +281,7 @@ static weft_status baselines(wh_train_run *run, weft_error *err) {
                 majority->is_regression ? "training mean" : "majority class",
                 wh_metrics_main_name(majority->is_regression), wh_metrics_main(majority),
                 wh_metrics_main(&run->summary.baselines.probe));
-    return WEFT_OK;
+    return wh_run_facts_baselines(run->log, &run->summary.baselines, run->summary.binary_f1, err);
 }
 
 weft_status wh_train_run_rounds(wh_train_run *run, weft_error *err) {
