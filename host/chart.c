@@ -66,6 +66,17 @@ static bool measure(range *x, range *y, const wh_chart *chart, const wh_curve *c
     return any;
 }
 
+static void measure_band(range *x, range *y, const wh_chart *chart) {
+    for (int i = 0; i < chart->band->n; i++) {
+        const wh_point *end[] = {&chart->band->bin[i].low, &chart->band->bin[i].high};
+        for (int k = 0; k < 2; k++) {
+            if (!is_drawn(chart->x, end[k])) continue;
+            widen(x, x_of(chart->x, end[k]));
+            widen(y, end[k]->y);
+        }
+    }
+}
+
 /* ---- drawing ---- */
 
 static void add_axes(wh_text *to, const wh_chart *chart, const frame *f) {
@@ -98,8 +109,7 @@ static void add_title(wh_text *to, const wh_chart *chart, const wh_chart_line *l
     wh_text_add(to, "<title>");
     wh_html_text_cut(to, line->name, 60);
     wh_html_textf(to, ", round %s", wh_html_number(a, sizeof a, p->round, 0));
-    if (chart->x == WH_X_BYTES)
-        wh_html_textf(to, ", %s", wh_units_wire(a, sizeof a, p->bytes));
+    if (chart->x == WH_X_BYTES) wh_html_textf(to, ", %s", wh_units_wire(a, sizeof a, p->bytes));
     if (chart->x == WH_X_SECONDS)
         wh_html_textf(to, ", %s", wh_units_seconds(a, sizeof a, p->seconds));
     int decimals = fabs(p->y) < 100.0 ? 4 : fabs(p->y) < 10000.0 ? 1 : 0;
@@ -188,7 +198,8 @@ static void add_labels(wh_text *to, const frame *f, end_label *label, int n) {
         if (label[i].y > limit) label[i].y = limit;
     for (int i = 0; i < n; i++) {
         char class[24] = "t";
-        if (label[i].color >= 0) (void)snprintf(class, sizeof class, "n c%d", label[i].color % COLORS);
+        if (label[i].color >= 0)
+            (void)snprintf(class, sizeof class, "n c%d", label[i].color % COLORS);
         wh_svg_text(to, class, f->right + 7, label[i].y + 4, "start", label[i].text, MAX_NAME);
     }
 }
@@ -213,7 +224,7 @@ static bool add_svg(wh_text *to, const wh_chart *chart, wh_point *point) {
         if (shown[i]) margin = fmax(margin, 14 + wh_svg_width(chart->line[i].name, MAX_NAME));
     }
     if (n_shown == 0) return false;
-    if (chart->band) (void)measure(&x, &y, chart, chart->band, point);
+    if (chart->band) measure_band(&x, &y, chart);
     bool direct = n_shown + chart->n_levels > 1 && n_shown <= DIRECT_LINES;
     if (!direct) margin = 10;
     for (int i = 0; i < chart->n_levels; i++) {

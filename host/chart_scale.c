@@ -8,7 +8,10 @@
 /* The smallest of 1, 2, 5 times a power of ten that is at least x > 0. */
 static double nice_step(double x) {
     double power = pow(10.0, floor(log10(x))), rest = x / power;
-    double nice = rest <= 1.0 + 1e-9 ? 1.0 : rest <= 2.0 + 1e-9 ? 2.0 : rest <= 5.0 + 1e-9 ? 5.0 : 10.0;
+    double nice = rest <= 1.0 + 1e-9   ? 1.0
+                  : rest <= 2.0 + 1e-9 ? 2.0
+                  : rest <= 5.0 + 1e-9 ? 5.0
+                                       : 10.0;
     return nice * power;
 }
 

@@ -26,6 +26,7 @@ typedef enum wh_flag {
     WH_FLAG_ADAPTER = 1 << 7,
     WH_FLAG_OUTPUT = 1 << 8,
     WH_FLAG_MARKDOWN = 1 << 9,
+    WH_FLAG_PLOT = 1 << 10,
 } wh_flag;
 
 typedef struct wh_cli_set {
@@ -52,9 +53,10 @@ typedef struct wh_cli {
     int n_sets;
     bool dry_run, json, quiet, no_progress, markdown;
     weft_split split;        /* --split; WEFT_SPLIT_TEST when absent */
-    const char *predictions; /* NULL when absent, as the two below */
+    const char *predictions; /* NULL when absent, as the three below */
     const char *adapter;
     const char *output;
+    const char *plot;
 } wh_cli;
 
 struct wh_verb {

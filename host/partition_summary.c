@@ -141,8 +141,7 @@ weft_status wh_partition_summary(json_t **out, const weft_partition *partition,
     json_t *json = NULL;
     if (s.client && s.total && s.slot && (!rows->label || choose_labels(&s))) {
         for (size_t c = 0; c < n; c++)
-            s.client[c] =
-                (sized){partition->offset[c + 1] - partition->offset[c], (int32_t)c};
+            s.client[c] = (sized){partition->offset[c + 1] - partition->offset[c], (int32_t)c};
         qsort(s.client, n, sizeof *s.client, largest_first);
         json = whole_json(&s, &stats);
     }

@@ -108,11 +108,16 @@ static void add_tiles(wh_text *to, const wh_run_view *v) {
                        wh_units_count(a, sizeof a, base + numel));
         add_tile(to, wh_units_count(a, sizeof a, numel), b);
     }
-    add_tile(to, wh_units_seconds(a, sizeof a, v->seconds), "training time");
-    if (v->seconds > 0.0) {
-        add_tile(to, wh_units_count(a, sizeof a, (double)v->tokens / v->seconds), "tokens a second");
-        (void)snprintf(b, sizeof b, "%.3g", (double)v->updates / v->seconds);
-        add_tile(to, b, "client updates a second");
+    double rate = v->seconds > 0.0 ? (double)v->updates / v->seconds : (double)NAN;
+    if (isfinite(rate)) {
+        (void)snprintf(b, sizeof b, "training time, %s client updates a second",
+                       wh_html_number(a, sizeof a, rate,
+                                      rate < 1.0     ? 3
+                                      : rate < 100.0 ? 1
+                                                     : 0));
+        add_tile(to, wh_units_seconds(a, sizeof a, v->seconds), b);
+        add_tile(to, wh_units_count(a, sizeof a, (double)v->tokens / v->seconds),
+                 "tokens a second");
     }
     wh_text_add(to, "</div>\n");
 }
@@ -152,8 +157,16 @@ static void add_curves(wh_text *to, const wh_run_view *v) {
                       .y_unit = WH_UNIT_COUNT,
                       .from_zero = true,
                       .n_lines = 1};
-    speed.line[0] = (wh_chart_line){"tokens a second", v->tokens_per_s, 2};
+    speed.line[0] = (wh_chart_line){"tokens a second", v->tokens_per_s, 0};
     wh_chart_add(to, &speed);
+    if (v->mean_norm->n_points > 0) {
+        wh_chart norm = {.title = "Norm of the clients' updates: mean and range of a round",
+                         .n_lines = 1,
+                         .from_zero = true,
+                         .band = v->update_norm};
+        norm.line[0] = (wh_chart_line){"mean", v->mean_norm, 0};
+        wh_chart_add(to, &norm);
+    }
     wh_text_add(to, "</div>\n");
 }
 
@@ -171,11 +184,11 @@ static void add_eval_row(wh_text *to, const json_t *eval, const char *const *key
 }
 
 static void add_evaluations(wh_text *to, const wh_run_view *v) {
-    static const char *const KEY[] = {"loss",           "eval_loss",    "eval_accuracy",
-                                      "eval_f1_macro",  "eval_f1_binary", "eval_matthews",
-                                      "eval_pearson",   "eval_spearman"};
-    static const char *const NAME[] = {"training loss", "test loss",  "accuracy", "F1 macro",
-                                       "F1 (class 1)",  "Matthews", "Pearson",  "Spearman"};
+    static const char *const KEY[] = {"loss",          "eval_loss",      "eval_accuracy",
+                                      "eval_f1_macro", "eval_f1_binary", "eval_matthews",
+                                      "eval_pearson",  "eval_spearman"};
+    static const char *const NAME[] = {"training loss", "test loss", "accuracy", "F1 macro",
+                                       "F1 (class 1)",  "Matthews",  "Pearson",  "Spearman"};
     const char *key[MAX_COLUMNS];
     int n = 0;
     if (!v->last_eval) return;
@@ -251,7 +264,8 @@ static void say_visits(wh_text *to, const wh_run_view *v) {
     if (never > 0) wh_html_textf(to, "; %s never", wh_units_grouped(a, sizeof a, never));
     if (v->skipped > 0)
         wh_html_textf(to, "; %s update%s skipped because a gradient was not finite",
-                      wh_units_grouped(a, sizeof a, v->skipped), v->skipped == 1 ? " was" : "s were");
+                      wh_units_grouped(a, sizeof a, v->skipped),
+                      v->skipped == 1 ? " was" : "s were");
     wh_text_add(to, ".</p>\n");
 }
 

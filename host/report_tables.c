@@ -63,13 +63,22 @@ void wh_report_ledger(wh_text *to, const wh_run_view *v) {
 
 /* ---- memory ---- */
 
+static void measured_row(wh_text *to, const char *name, int64_t bytes, double total) {
+    char text[32], share[32] = "";
+    if (bytes <= 0) return;
+    if (total > 0.0) (void)snprintf(share, sizeof share, "%.1f %%", 100.0 * (double)bytes / total);
+    const char *cell[] = {wh_units_memory(text, sizeof text, (double)bytes), share};
+    wh_html_row(to, name, cell, 2);
+}
+
 void wh_report_memory(wh_text *to, const wh_run_view *v) {
     const json_t *items = json_object_get(v->plan, "memory_bytes"), *value;
     if (!json_is_object(items)) return;
     const json_t *total_json = json_object_get(v->plan, "memory_bytes_total");
     double total = json_number_value(total_json);
     char bytes[32], share[32];
-    wh_text_add(to, "<h2>Memory</h2>\n<table>\n<tr><th>planned</th><th></th><th>share</th></tr>\n");
+    wh_text_add(
+        to, "<h2>Memory</h2>\n<table>\n<tr><th>planned</th><th></th><th>of the plan</th></tr>\n");
     const char *name;
     int n = 0;
     json_object_foreach((json_t *)(uintptr_t)items, name, value) {
@@ -81,12 +90,15 @@ void wh_report_memory(wh_text *to, const wh_run_view *v) {
     }
     const char *sum[] = {wh_units_memory(bytes, sizeof bytes, total), ""};
     wh_html_row(to, "planned in all", sum, 2);
-    if (v->peak_rss > 0) {
-        const char *measured[] = {wh_units_memory(bytes, sizeof bytes, (double)v->peak_rss), ""};
-        wh_html_row(to, "measured: largest resident set of the process", measured, 2);
-    }
-    wh_text_add(to, "</table>\n<p class=\"dim\">The resident set also holds the program, its "
-                    "libraries, and the pages of the model's files that were read.</p>\n");
+    measured_row(to, "measured: private memory, the most after any round", v->anon_rss, total);
+    measured_row(to, "measured: resident set, its peak", v->peak_rss, total);
+    wh_text_add(to, "</table>\n<p class=\"dim\">The resident set also holds pages of files: the "
+                    "program, its libraries, and what was read of the model. ");
+    const char *backend = json_string_value(json_object_get(v->plan, "backend"));
+    if (backend && strcmp(backend, "cuda") == 0)
+        wh_text_add(to, "Planned items without &quot;host&quot; are memory of the device, which "
+                        "these measurements do not see.");
+    wh_text_add(to, "</p>\n");
 }
 
 /* ---- how it was made ---- */

@@ -33,8 +33,8 @@ weft_status wh_run_facts_write(const wh_run_folder *run, wh_job *job, weft_error
     return write_json(run, "partition_summary.json", summary, err);
 }
 
-weft_status wh_run_facts_baselines(wh_run_log *log, const weft_baselines *baselines,
-                                   bool binary_f1, weft_error *err) {
+weft_status wh_run_facts_baselines(wh_run_log *log, const weft_baselines *baselines, bool binary_f1,
+                                   weft_error *err) {
     json_t *fields =
         wh_json_with(json_object(), "majority", wh_metrics_json(&baselines->majority, binary_f1));
     fields = wh_json_with(fields, "linear_probe", wh_metrics_json(&baselines->probe, binary_f1));

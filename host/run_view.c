@@ -129,7 +129,7 @@ static weft_status read_events(wh_run_view *v, weft_error *err) {
     weft_status st = lines_open(&l, v->folder, "events.jsonl", err);
     while (st == WEFT_OK && (st = objects_next(&l, &event, err)) == WEFT_OK && event) {
         const char *kind = json_string_value(json_object_get(event, "event"));
-        json_t **keep = !kind                              ? NULL
+        json_t **keep = !kind                            ? NULL
                         : strcmp(kind, "baselines") == 0 ? &v->baselines
                         : strcmp(kind, "failed") == 0    ? &v->failure
                                                          : NULL;
@@ -174,6 +174,7 @@ static void add_round(wh_run_view *v, const json_t *m, const json_t *t) {
     v->updates += whole(m, "clients") - whole(m, "skipped");
     if (t && isfinite(number(t, "seconds"))) v->seconds += number(t, "seconds");
     if (whole(t, "peak_rss_bytes") > v->peak_rss) v->peak_rss = whole(t, "peak_rss_bytes");
+    if (whole(t, "anon_rss_bytes") > v->anon_rss) v->anon_rss = whole(t, "anon_rss_bytes");
     wh_point p = {.round = (double)v->rounds,
                   .bytes = v->bytes_down + v->bytes_up,
                   .seconds = t ? v->seconds : (double)NAN,
@@ -218,7 +219,7 @@ static weft_status read_rounds(wh_run_view *v, weft_error *err) {
 
 /* ---- clients ---- */
 
-enum { ROUND, CLIENT, LOSS, SKIPPED, DOWN, UP, N_COLUMNS };
+enum { ROUND, CLIENT, SKIPPED, DOWN, UP, N_WHOLE, LOSS = N_WHOLE, NORM, N_COLUMNS };
 
 /* Cells of a line without quotes, those in column[] as text; false when one is missing. */
 static bool split(char cell[N_COLUMNS][MAX_CELL], const int column[N_COLUMNS], const char *text,
@@ -240,8 +241,8 @@ static bool split(char cell[N_COLUMNS][MAX_CELL], const int column[N_COLUMNS], c
 }
 
 static bool find_columns(int column[N_COLUMNS], const char *text, size_t bytes) {
-    static const char *const NAME[N_COLUMNS] = {"round",   "client",          "loss",
-                                                "skipped", "wire_down_bytes", "wire_up_bytes"};
+    static const char *const NAME[N_COLUMNS] = {
+        "round", "client", "skipped", "wire_down_bytes", "wire_up_bytes", "loss", "update_norm"};
     int at = 0;
     for (int i = 0; i < N_COLUMNS; i++) column[i] = -1;
     for (size_t start = 0; start <= bytes; at++) {
@@ -256,31 +257,42 @@ static bool find_columns(int column[N_COLUMNS], const char *text, size_t bytes) 
     return true;
 }
 
-/* Losses of the round that is being read. */
+/* What is known of the round that is being read. */
 typedef struct round_band {
-    int64_t round;
-    wh_span loss;
+    int64_t round, n;
+    wh_span loss, norm;
+    double sum; /* of norms */
 } round_band;
+
+static void add_band(wh_curve *band, wh_point p, const wh_span *span) {
+    p.y = span->lo;
+    wh_curve_add(band, p);
+    p.y = span->hi;
+    wh_curve_add(band, p);
+}
 
 static void end_round(wh_run_view *v, const round_band *band) {
     if (band->round == 0) return;
     wh_point p = {.round = (double)band->round, .bytes = (double)NAN, .seconds = (double)NAN};
-    p.y = band->loss.lo;
-    wh_curve_add(v->client_loss, p);
-    p.y = band->loss.hi;
-    wh_curve_add(v->client_loss, p);
+    add_band(v->client_loss, p, &band->loss);
+    add_band(v->update_norm, p, &band->norm);
+    p.y = band->n > 0 ? band->sum / (double)band->n : (double)NAN;
+    wh_curve_add(v->mean_norm, p);
+}
+
+static double real_of(const char *cell) {
+    double value;
+    return wh_parse_double(cell, &value) == WH_NUMBER_OK ? value : (double)NAN; /* "nan" */
 }
 
 static weft_status add_client(wh_run_view *v, round_band *band, char cell[N_COLUMNS][MAX_CELL],
                               const lines *l, weft_error *err) {
-    int64_t value[N_COLUMNS] = {0};
-    double loss = (double)NAN;
-    for (int i = 0; i < N_COLUMNS; i++) {
-        if (i != LOSS && wh_parse_int64(cell[i], &value[i]) != WH_NUMBER_OK)
+    int64_t value[N_WHOLE];
+    for (int i = 0; i < N_WHOLE; i++) {
+        if (wh_parse_int64(cell[i], &value[i]) != WH_NUMBER_OK)
             return WEFT_FAIL(err, WEFT_E_DATA, "%s, line %lld: '%s' is not a whole number", l->path,
                              (long long)l->in.line, cell[i]);
     }
-    if (wh_parse_double(cell[LOSS], &loss) != WH_NUMBER_OK) loss = (double)NAN; /* "nan" */
     if (value[CLIENT] < 0 || value[CLIENT] >= v->n_clients)
         return WEFT_FAIL(err, WEFT_E_DATA,
                          "%s, line %lld: client %" PRId64 " of a run with %" PRId32 " clients",
@@ -293,9 +305,14 @@ static weft_status add_client(wh_run_view *v, round_band *band, char cell[N_COLU
     span_add(&v->visit_up, (double)value[UP]);
     if (value[ROUND] != band->round) {
         end_round(v, band);
-        *band = (round_band){value[ROUND], {(double)NAN, (double)NAN}};
+        wh_span none = {(double)NAN, (double)NAN};
+        *band = (round_band){.round = value[ROUND], .loss = none, .norm = none};
     }
-    if (!value[SKIPPED]) span_add(&band->loss, loss);
+    if (value[SKIPPED]) return WEFT_OK;
+    double norm = real_of(cell[NORM]);
+    span_add(&band->loss, real_of(cell[LOSS]));
+    span_add(&band->norm, norm);
+    if (isfinite(norm)) band->sum += norm, band->n++;
     return WEFT_OK;
 }
 
@@ -360,24 +377,24 @@ static weft_status check_folder(const char *folder, weft_error *err) {
         free(path);
         if (there) return WEFT_OK;
     }
-    return WEFT_FAIL(err, WEFT_E_DATA,
-                     "%s is not a run folder: there is neither metrics.jsonl nor summary.json in it",
-                     folder);
+    return WEFT_FAIL(
+        err, WEFT_E_DATA,
+        "%s is not a run folder: there is neither metrics.jsonl nor summary.json in it", folder);
 }
 
 static weft_status new_curves(wh_run_view *v, weft_error *err) {
-    wh_curve **curve[] = {&v->loss, &v->eval_loss, &v->metric, &v->tokens_per_s, &v->client_loss};
+    wh_curve **curve[] = {&v->client_loss, &v->update_norm,  &v->loss,     &v->eval_loss,
+                          &v->metric,      &v->tokens_per_s, &v->mean_norm};
     for (size_t i = 0; i < sizeof curve / sizeof *curve; i++) {
         *curve[i] = malloc(sizeof **curve[i]);
         if (!*curve[i]) return fail_memory(v->folder, err);
-        wh_curve_init(*curve[i], curve[i] == &v->client_loss ? 2 : 1);
+        wh_curve_init(*curve[i], i < 2 ? 2 : 1); /* the first two are bands */
     }
     return WEFT_OK;
 }
 
 static weft_status read_all(wh_run_view *v, const char *path, bool with_clients, weft_error *err) {
-    v->round_down = v->round_up = v->visit_down = v->visit_up =
-        (wh_span){(double)NAN, (double)NAN};
+    v->round_down = v->round_up = v->visit_down = v->visit_up = (wh_span){(double)NAN, (double)NAN};
     v->metric_name = wh_metrics_main_name(false);
     WEFT_TRY(set_folder(v, path, err));
     WEFT_TRY(check_folder(v->folder, err));
@@ -425,6 +442,8 @@ void wh_run_view_free(wh_run_view *v) {
     free(v->metric);
     free(v->tokens_per_s);
     free(v->client_loss);
+    free(v->update_norm);
+    free(v->mean_norm);
     free(v->client);
     free(v);
 }

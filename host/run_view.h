@@ -28,22 +28,23 @@ typedef struct wh_run_view {
     weft_config *config;
     char *config_text, *command;
     /* metrics.jsonl and timing.jsonl */
-    int64_t rounds;            /* of the last line; 0: none */
+    int64_t rounds; /* of the last line; 0: none */
     bool is_regression;
-    const char *metric_name;   /* "accuracy" */
-    wh_curve *loss;            /* training loss of the round */
+    const char *metric_name; /* "accuracy" */
+    wh_curve *loss;          /* training loss of the round */
     wh_curve *eval_loss, *metric;
     wh_curve *tokens_per_s;
-    wh_curve *client_loss;     /* a band, wh_curve_init(…, 2); empty without clients.csv */
+    wh_curve *client_loss, *update_norm; /* bands over the clients of a round, from clients.csv */
+    wh_curve *mean_norm;
     json_t *eval[WH_VIEW_EVALS]; /* lines with an evaluation, at even distances from the first */
     int n_evals;
     json_t *last_eval; /* NULL: none */
     double bytes_down, bytes_up, seconds;
-    wh_span round_down, round_up; /* bytes of a round */
-    int64_t tokens, updates, skipped, peak_rss;
+    wh_span round_down, round_up;                         /* bytes of a round */
+    int64_t tokens, updates, skipped, peak_rss, anon_rss; /* memory: largest of any round */
     /* clients.csv */
     int32_t n_clients;
-    wh_view_client *client;     /* (n_clients); NULL when not read */
+    wh_view_client *client;       /* (n_clients); NULL when not read */
     wh_span visit_down, visit_up; /* bytes of a client in a round */
 } wh_run_view;
 

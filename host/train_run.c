@@ -3,6 +3,7 @@
 #include "host/config_write.h"
 #include "host/interrupt.h"
 #include "host/partition_note.h"
+#include "host/report_page.h"
 #include "host/run_facts.h"
 #include "host/units.h"
 
@@ -205,6 +206,7 @@ static void count_round(wh_train_run *run, const weft_round_report *report, doub
     s->steps += report->steps;
     s->examples += report->examples;
     s->tokens += report->tokens;
+    s->train_loss = report->loss;
     s->wire = report->wire_total;
     s->seconds_train += seconds;
     wh_progress_state *p = &run->job->progress.state;
@@ -261,6 +263,7 @@ static weft_status one_round(wh_train_run *run, int64_t round, weft_error *err) 
                               .train_seconds = trained - start,
                               .eval_seconds = wh_clock() - trained,
                               .peak_rss_bytes = wh_peak_rss_bytes(),
+                              .anon_rss_bytes = wh_anon_rss_bytes(),
                               .swap = report.swap};
     WEFT_TRY(wh_run_log_timing(run->log, &timing, err));
     if (run->tb) {
@@ -344,7 +347,8 @@ weft_status wh_train_run_finish(wh_train_run *run, int signal, weft_error *err) 
     WEFT_TRY(st);
     WEFT_TRY(wh_run_log_event(run->log, signal ? "stopped" : "end", NULL, err));
     if (run->tb) WEFT_TRY(wh_append_sync(wh_tb_file(run->tb), err));
-    return wh_run_log_flush(run->log, true, err);
+    WEFT_TRY(wh_run_log_flush(run->log, true, err));
+    return wh_report_write(s->folder, err); /* reads what was just written */
 }
 
 void wh_train_run_failed(wh_train_run *run, weft_status status, const char *text) {
@@ -353,7 +357,9 @@ void wh_train_run_failed(wh_train_run *run, weft_status status, const char *text
     /* Best effort: the failure itself is what the program reports. */
     if (wh_run_log_line(run->log, WEFT_LOG_ERROR, "weft", text, NULL) == WEFT_OK &&
         wh_run_log_event(run->log, "failed", fields, NULL) == WEFT_OK) {
-        if (wh_run_log_flush(run->log, true, NULL) != WEFT_OK) run->job->log.run = NULL;
+        if (wh_run_log_flush(run->log, true, NULL) != WEFT_OK ||
+            wh_report_write(wh_run_folder_path(run->folder), NULL) != WEFT_OK)
+            run->job->log.run = NULL;
     }
     json_decref(fields);
 }
