@@ -50,7 +50,7 @@ static void narrow(void **state) {
     assert_string_equal(out, "round 3/20  loss 0.512  acc 0.871  2:05 left");
     s.seconds_left = (double)NAN; /* then only the share moves */
     wh_progress_format(out, sizeof out, &s, 52);
-    assert_string_equal(out, "round 3/20   45%  loss 0.512  acc 0.871");
+    assert_string_equal(out, "round 3/20   45%  loss 0.512  acc 0.871  8.12k tok/s");
     s = full();
     wh_progress_format(out, sizeof out, &s, 12);
     assert_string_equal(out, "round 3/20");
