@@ -96,8 +96,8 @@ static void add_axes(wh_text *to, const wh_chart *chart, const frame *f) {
         wh_svg_text(to, "t", x, f->bottom + 17, "middle",
                     wh_scale_label(label, sizeof label, &f->x, v), 16);
     }
-    (void)snprintf(label, sizeof label, f->x.unit[0] ? "%s (%s)" : "%s", X_TITLE[chart->x],
-                   f->x.unit);
+    const char *unit = f->x.unit, *open = unit[0] ? " (" : "", *close = unit[0] ? ")" : "";
+    (void)snprintf(label, sizeof label, "%s%s%s%s", X_TITLE[chart->x], open, unit, close);
     wh_svg_text(to, "t", (f->left + f->right) / 2, f->bottom + 34, "middle", label, 60);
     if (f->y.unit[0]) wh_svg_text(to, "t", f->left - 6, f->top - 2, "end", f->y.unit, 16);
 }
@@ -132,8 +132,9 @@ static void add_line(wh_text *to, const wh_chart *chart, const frame *f, const w
     char class[16];
     look(class, line->color);
     int n = wh_curve_points(line->curve, point);
-    wh_text_addf(to, "<g class=\"%s\"><path class=\"l%s\" d=\"", class,
-                 strchr(class, ' ') ? strchr(class, ' ') : "");
+    wh_text_addf(to, "<g class=\"%s\"><path class=\"l%s%s\" d=\"", class,
+                 strchr(class, ' ') ? strchr(class, ' ') : "",
+                 line->curve->per_bin > 1 ? " thin" : "");
     bool pen_down = false;
     for (int i = 0; i < n; i++) {
         bool drawn = is_drawn(chart->x, &point[i]);
