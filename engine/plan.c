@@ -22,8 +22,9 @@ static uint64_t rows_bytes(const weft_rows *rows) {
     return tokens * (4u + (rows->type ? 1u : 0u)) + n * (8u + 4u + (rows->client ? 4u : 0u));
 }
 
-/* The items partition what the arenas hold, so the total is exact. */
-static void list_items(weft_plan *plan, const weft_engine *e) {
+/* The items partition what the arenas hold, so the total is exact. `workspace`: what the device
+ * holds besides them. */
+static void list_items(weft_plan *plan, const weft_engine *e, uint64_t workspace) {
     uint64_t slots = tensor_bytes(e->slots.w) + tensor_bytes(e->slots.g);
     uint64_t moments = tensor_bytes(e->slots.m) + tensor_bytes(e->slots.v);
     uint64_t batch = 4u * (uint64_t)we_pack_words(e->limits);
@@ -43,6 +44,23 @@ static void list_items(weft_plan *plan, const weft_engine *e) {
         add_item(plan, "host: partition",
                  (uint64_t)e->partition->offset[e->partition->n_clients] * 4u +
                      (uint64_t)e->partition->n_clients * 8u);
+    add_item(plan, "device workspace", workspace);
+}
+
+static void describe(weft_plan *plan, const weft_engine *e, const wk_dev *dev) {
+    plan->base_parameters = e->model.base_parameters;
+    plan->adapter_numel = e->model.lora.numel;
+    plan->slots = e->slots.n;
+    plan->pack_tokens = e->limits.tokens;
+    plan->backend = dev->backend->name;
+    plan->hidden_dtype = wk_dtype_name(dev->hidden);
+    memcpy(plan->device_reason, e->device_reason, sizeof plan->device_reason);
+}
+
+void weft_engine_memory(const weft_engine *e, weft_plan *out) {
+    *out = (weft_plan){0};
+    describe(out, e, e->dev);
+    list_items(out, e, e->dev->held - e->base.capacity - e->run.capacity - e->step.capacity);
 }
 
 /* Means over cohorts: every client is equally likely to be drawn. */
@@ -69,9 +87,6 @@ static weft_status dry_run(weft_plan *plan, weft_engine *e) {
     wk_dev *target = NULL;
     weft_status st = we_engine_open_device(e, &target);
     if (st != WEFT_OK) goto out;
-    plan->backend = target->backend->name;
-    plan->hidden_dtype = wk_dtype_name(target->hidden);
-    memcpy(plan->device_reason, e->device_reason, sizeof plan->device_reason);
     wk_dev_options dry = {.backend = "dry", .threads = 1, .hidden = target->hidden};
     WEFT_TRY_GOTO(st, wk_dev_open(&e->dev, &e->ctx, &dry), out);
     wk_dev_dry_plan_for(e->dev, target);
@@ -79,8 +94,8 @@ static weft_status dry_run(weft_plan *plan, weft_engine *e) {
     wk_arena_open_measure(&e->run, e->dev, "run");
     wk_arena_open_measure(&e->step, e->dev, "step");
     WEFT_TRY_GOTO(st, we_engine_place(e), out);
-    list_items(plan, e);
-    add_item(plan, "device workspace", target->held);
+    describe(plan, e, target);
+    list_items(plan, e, target->held); /* no arena is on it */
     if (e->slots.n > 0) {
         weft_round_report r = {0};
         WEFT_TRY_GOTO(st, we_profile_round(e, false, &plan->profile, &r), out);
@@ -105,10 +120,6 @@ weft_status weft_plan_build(weft_plan *out, const weft_engine_options *options, 
     if (st != WEFT_OK) return st;
     weft_plan plan = {0};
     WEFT_TRY_GOTO(st, we_engine_describe(e, options), out);
-    plan.base_parameters = e->model.base_parameters;
-    plan.adapter_numel = e->model.lora.numel;
-    plan.slots = e->slots.n;
-    plan.pack_tokens = e->limits.tokens;
     WEFT_TRY_GOTO(st, dry_run(&plan, e), out);
     *out = plan;
 out:

@@ -400,7 +400,7 @@ static weft_status read_all(wh_run_view *v, const char *path, bool with_clients,
     WEFT_TRY(check_folder(v->folder, err));
     WEFT_TRY(new_curves(v, err));
     WEFT_TRY(load_json(&v->summary, v->folder, "summary.json", err));
-    WEFT_TRY(load_json(&v->plan, v->folder, "plan.json", err));
+    WEFT_TRY(load_json(&v->memory, v->folder, "memory.json", err));
     WEFT_TRY(load_json(&v->partition, v->folder, "partition_summary.json", err));
     WEFT_TRY(load_json(&v->env, v->folder, "env.json", err));
     WEFT_TRY(load_text(&v->command, v->folder, "command.txt", err));
@@ -428,7 +428,7 @@ weft_status wh_run_view_read(wh_run_view **out, const char *path, bool with_clie
 
 void wh_run_view_free(wh_run_view *v) {
     if (!v) return;
-    json_t *json[] = {v->summary,   v->plan,    v->partition, v->env,
+    json_t *json[] = {v->summary,   v->memory,    v->partition, v->env,
                       v->baselines, v->failure, v->last_eval};
     for (size_t i = 0; i < sizeof json / sizeof *json; i++) json_decref(json[i]);
     for (int i = 0; i < v->n_evals; i++) json_decref(v->eval[i]);
@@ -455,5 +455,5 @@ double wh_run_view_baseline(const wh_run_view *v, const char *part, const char *
 
 int64_t wh_run_view_planned(const wh_run_view *v) {
     if (v->summary) return whole(v->summary, "num_rounds");
-    return v->config ? weft_config_int(v->config, "fl.num_rounds") : whole(v->plan, "rounds");
+    return v->config ? weft_config_int(v->config, "fl.num_rounds") : 0;
 }

@@ -23,7 +23,7 @@ typedef struct wh_span {
 typedef struct wh_run_view {
     char *folder, *name;
     /* Whole files; NULL when they are not there. */
-    json_t *summary, *plan, *partition, *env;
+    json_t *summary, *memory, *partition, *env;
     json_t *baselines, *failure; /* last events of these kinds */
     weft_config *config;
     char *config_text, *command;

@@ -67,7 +67,7 @@ static weft_status write_inputs(wh_train_run *run, weft_error *err) {
     st = wh_partition_save(path, job->partition, &job->train.rows, &note, err);
     free(path);
     WEFT_TRY(st);
-    return wh_run_facts_write(run->folder, job, err);
+    return wh_run_facts_write(run->folder, job, run->engine, err);
 }
 
 static weft_status place_state(wh_train_run *run, weft_error *err) {

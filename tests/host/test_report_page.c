@@ -152,9 +152,9 @@ static void test_not_a_run(void **state) {
     check_fails(wh_run_view_read(&v, temp_path("run"), true, &err), WEFT_E_DATA, &err,
                 "too few cells");
     temp_text(in_run("clients.csv"), CLIENTS);
-    temp_text(in_run("plan.json"), "[1]");
+    temp_text(in_run("memory.json"), "[1]");
     check_fails(wh_run_view_read(&v, temp_path("run"), true, &err), WEFT_E_DATA, &err,
-                "plan.json must hold a JSON object");
+                "memory.json must hold a JSON object");
     assert_null(v);
 }
 
@@ -197,7 +197,7 @@ static void test_odd_values(void **state) {
               "{\"n_clients\": 3, \"labels\": [1, \"a\"], \"clients\": [{}, 7, {\"client\": -5, "
               "\"rows\": -1, \"label_rows\": [9]}, {\"client\": 99, \"rows\": 2, \"label_rows\": "
               "[-1, 50]}]}");
-    temp_text(in_run("plan.json"), "{\"memory_bytes\": {\"a\": \"b\", \"c\": 3}}");
+    temp_text(in_run("memory.json"), "{\"memory_bytes\": {\"a\": \"b\", \"c\": 3}}");
     temp_text(in_run("summary.json"), "{\"name\": 7, \"majority\": 3}");
     char *text = page();
     has(text, "</html>");
