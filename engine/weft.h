@@ -411,8 +411,8 @@ WEFT_NODISCARD weft_status weft_plan_build(weft_plan *out, const weft_engine_opt
                                            weft_error *err);
 
 /* The part of a plan that an open engine knows without counting a round: memory by item (that of
- * weft_plan_build for the same options), parameters, slots, pack_tokens, backend, dtype and why. The
- * rest is 0. */
+ * weft_plan_build for the same options), parameters, slots, pack_tokens, backend, dtype and why.
+ * The rest is 0. */
 void weft_engine_memory(const weft_engine *engine, weft_plan *out);
 
 /* ---- benchmark ---- */

@@ -121,7 +121,8 @@ static void add_tiles(wh_text *to, const wh_run_view *v) {
     }
     add_tile(to, wh_units_wire(a, sizeof a, v->bytes_up + v->bytes_down),
              "on the wire, up and down");
-    double numel = number(v->memory, "adapter_parameters"), base = number(v->memory, "base_parameters");
+    double numel = number(v->memory, "adapter_parameters"),
+           base = number(v->memory, "base_parameters");
     if (isfinite(numel) && isfinite(base)) {
         (void)snprintf(b, sizeof b, "trained, of %s parameters",
                        wh_units_count(a, sizeof a, base + numel));

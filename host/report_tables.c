@@ -77,8 +77,8 @@ void wh_report_memory(wh_text *to, const wh_run_view *v) {
     const json_t *total_json = json_object_get(v->memory, "memory_bytes_total");
     double total = json_number_value(total_json);
     char bytes[32], share[32];
-    wh_text_add(
-        to, "<h2>Memory</h2>\n<table>\n<tr><th>item, as weft plan lists it</th><th></th><th>of all</th></tr>\n");
+    wh_text_add(to, "<h2>Memory</h2>\n<table>\n<tr><th>item, as weft plan lists "
+                    "it</th><th></th><th>of all</th></tr>\n");
     const char *name;
     int n = 0;
     json_object_foreach((json_t *)(uintptr_t)items, name, value) {

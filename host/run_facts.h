@@ -6,9 +6,9 @@
 #include "host/job.h"
 #include "host/run_log.h"
 
-/* memory.json, {"backend", "dtype", "base_parameters", "adapter_parameters", "slots", "pack_tokens",
- * "memory_bytes": {item: bytes}, "memory_bytes_total"} as in `weft plan --format json`, and
- * partition_summary.json of a job with training rows. */
+/* memory.json, {"backend", "dtype", "base_parameters", "adapter_parameters", "slots",
+ * "pack_tokens", "memory_bytes": {item: bytes}, "memory_bytes_total"} as in `weft plan --format
+ * json`, and partition_summary.json of a job with training rows. */
 WEFT_NODISCARD weft_status wh_run_facts_write(const wh_run_folder *run, const wh_job *job,
                                               const weft_engine *engine, weft_error *err);
 /* {"event": "baselines", "majority": {…}, "linear_probe": {…}} */

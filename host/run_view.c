@@ -428,7 +428,7 @@ weft_status wh_run_view_read(wh_run_view **out, const char *path, bool with_clie
 
 void wh_run_view_free(wh_run_view *v) {
     if (!v) return;
-    json_t *json[] = {v->summary,   v->memory,    v->partition, v->env,
+    json_t *json[] = {v->summary,   v->memory,  v->partition, v->env,
                       v->baselines, v->failure, v->last_eval};
     for (size_t i = 0; i < sizeof json / sizeof *json; i++) json_decref(json[i]);
     for (int i = 0; i < v->n_evals; i++) json_decref(v->eval[i]);

@@ -143,15 +143,16 @@ static void test_timing_events_and_log(void **state) {
     json_decref(fields);
     check_ok(wh_run_log_line(log, WEFT_LOG_WARN, "engine", "two\nlines", &err), &err);
     check_ok(wh_run_log_flush(log, true, &err), &err);
-    assert_file(temp_path("r/timing.jsonl"),
-                "{\"round\": 1, \"seconds\": 0.5, \"eval_seconds\": 0.0, \"tokens_per_s\": 200.0, "
-                "\"client_updates_per_s\": 8.0, \"peak_rss_bytes\": 4096, \"anon_rss_bytes\": 2048, "
-                "\"packs\": 3}\n"
-                "{\"round\": 2, \"seconds\": 0.0, \"eval_seconds\": 0.0, \"tokens_per_s\": null, "
-                "\"client_updates_per_s\": null, \"peak_rss_bytes\": 0, \"anon_rss_bytes\": 0, "
-                "\"packs\": 0, "
-                "\"state_in_bytes\": 512, \"state_out_bytes\": 768, \"state_stayed\": 1, "
-                "\"state_read_bytes\": 1024, \"state_written_bytes\": 1280}\n");
+    assert_file(
+        temp_path("r/timing.jsonl"),
+        "{\"round\": 1, \"seconds\": 0.5, \"eval_seconds\": 0.0, \"tokens_per_s\": 200.0, "
+        "\"client_updates_per_s\": 8.0, \"peak_rss_bytes\": 4096, \"anon_rss_bytes\": 2048, "
+        "\"packs\": 3}\n"
+        "{\"round\": 2, \"seconds\": 0.0, \"eval_seconds\": 0.0, \"tokens_per_s\": null, "
+        "\"client_updates_per_s\": null, \"peak_rss_bytes\": 0, \"anon_rss_bytes\": 0, "
+        "\"packs\": 0, "
+        "\"state_in_bytes\": 512, \"state_out_bytes\": 768, \"state_stayed\": 1, "
+        "\"state_read_bytes\": 1024, \"state_written_bytes\": 1280}\n");
     char *text = temp_read(temp_path("r/log.txt"), NULL);
     assert_string_equal(text + 20, " warn engine: two lines\n");
     free(text);
