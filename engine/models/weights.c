@@ -86,8 +86,8 @@ static weft_status read(loader *ld, const char *module, const char *tensor, int6
         return WEFT_FAIL(&ld->m->ctx->err, WEFT_E_DATA, "%s: no tensor %s.%s in the weights",
                          ld->source->name, module, tensor);
     WEFT_TRY(convert(ld, module, tensor, &t, rows, cols, out));
-    ld->m->fingerprint = we_fingerprint_weight(ld->m->fingerprint, module, tensor, out,
-                                               cols ? rows * cols : rows);
+    ld->m->fingerprint =
+        we_fingerprint_weight(ld->m->fingerprint, module, tensor, out, cols ? rows * cols : rows);
     return WEFT_OK;
 }
 
