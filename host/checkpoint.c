@@ -89,6 +89,17 @@ static weft_status drop_leftover(void *ud, const char *name, weft_error *err) {
     return st;
 }
 
+static weft_status link_latest(const char *run, int64_t round, weft_error *err) {
+    wh_text link = {0}, target = {0};
+    wh_text_addf(&link, "%s/%s/latest", run, folder_name);
+    wh_text_addf(&target, "round_%06" PRId64, round);
+    weft_status st = link.failed || target.failed ? no_memory(err)
+                                                  : wh_link_replace(link.data, target.data, err);
+    wh_text_free(&target);
+    wh_text_free(&link);
+    return st;
+}
+
 weft_status wh_checkpoint_drop_after(const char *run, int64_t round, weft_error *err) {
     int64_t *rounds = NULL;
     size_t n = 0;
@@ -101,7 +112,7 @@ weft_status wh_checkpoint_drop_after(const char *run, int64_t round, weft_error 
     if (st == WEFT_OK)
         st = folder ? wh_folder_each(folder, drop_leftover, folder, err) : no_memory(err);
     free(folder);
-    return st;
+    return st == WEFT_OK ? link_latest(run, round, err) : st;
 }
 
 /* ---- saving ---- */
@@ -178,11 +189,11 @@ static weft_status prune(const char *run, int64_t limit, weft_error *err) {
 weft_status wh_checkpoint_save(const char *run, const wh_job *job, weft_engine *engine,
                                const json_t *note, const char *card, int64_t limit,
                                weft_error *err) {
-    wh_text temp = {0}, link = {0};
-    char *path = wh_checkpoint_path(run, weft_engine_rounds_done(engine));
+    wh_text temp = {0};
+    const int64_t round = weft_engine_rounds_done(engine);
+    char *path = wh_checkpoint_path(run, round);
     wh_text_addf(&temp, "%s.tmp-%ld", path ? path : "", (long)getpid());
-    wh_text_addf(&link, "%s/%s/latest", run, folder_name);
-    weft_status st = path && !temp.failed && !link.failed ? WEFT_OK : no_memory(err);
+    weft_status st = path && !temp.failed ? WEFT_OK : no_memory(err);
     if (st == WEFT_OK) {
         st = wh_folder_make(temp.data, err);
         if (st == WEFT_OK) st = fill(temp.data, job, engine, note, card, err);
@@ -190,9 +201,8 @@ weft_status wh_checkpoint_save(const char *run, const wh_job *job, weft_engine *
         weft_status ignored = wh_folder_remove(temp.data, true, NULL, NULL); /* is gone if good */
         (void)ignored;
     }
-    if (st == WEFT_OK) st = wh_link_replace(link.data, strrchr(path, '/') + 1, err);
+    if (st == WEFT_OK) st = link_latest(run, round, err);
     if (st == WEFT_OK) st = prune(run, limit, err);
-    wh_text_free(&link);
     wh_text_free(&temp);
     free(path);
     return st;

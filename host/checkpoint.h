@@ -25,7 +25,7 @@ WEFT_NODISCARD weft_status wh_checkpoint_rounds(int64_t **out, size_t *n, const 
                                                 weft_error *err);
 /* Its folder, *own*ed (free); NULL when memory is out. */
 char *wh_checkpoint_path(const char *run, int64_t round);
-/* Removes those after a round, and what killed writers left. */
+/* Removes those after a round, and what killed writers left; `latest` is then that round's. */
 WEFT_NODISCARD weft_status wh_checkpoint_drop_after(const char *run, int64_t round,
                                                     weft_error *err);
 

@@ -74,12 +74,35 @@ static int remove_content(int fd, const char *keep, int depth) {
     return rc;
 }
 
-weft_status wh_folder_remove(const char *path, bool itself, const char *keep, weft_error *err) {
+static weft_status empty(const char *path, const char *keep, weft_error *err) {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT) return WEFT_OK;
     if (fd < 0 || remove_content(fd, keep, 0) != 0) return cannot("empty the folder", path, err);
-    if (itself && rmdir(path) != 0) return cannot("remove the folder", path, err);
     return WEFT_OK;
+}
+
+/* Under another name first, so that no half of it is ever seen under its own. */
+static weft_status remove_whole(const char *path, weft_error *err) {
+    wh_text gone = {0};
+    wh_text_addf(&gone, "%s.tmp-%ld-gone", path, (long)getpid());
+    weft_status st = wh_text_check(&gone, path, err);
+    if (st == WEFT_OK) st = empty(gone.data, NULL, err); /* what an earlier try left */
+    if (st == WEFT_OK && (wh_file_faulty() || rename(path, gone.data) != 0) && errno != ENOENT)
+        st = cannot("remove the folder", path, err);
+    if (st == WEFT_OK) st = empty(gone.data, NULL, err);
+    if (st == WEFT_OK && rmdir(gone.data) != 0 && errno != ENOENT)
+        st = cannot("remove the folder", path, err);
+    wh_text_free(&gone);
+    return st;
+}
+
+weft_status wh_folder_remove(const char *path, bool itself, const char *keep, weft_error *err) {
+    struct stat info;
+    if (lstat(path, &info) != 0 && errno == ENOENT) return WEFT_OK;
+    if (!itself) return empty(path, keep, err);
+    if (!S_ISDIR(info.st_mode))
+        return WEFT_FAIL(err, WEFT_E_OUTPUT, "cannot remove %s: it is not a folder", path);
+    return remove_whole(path, err);
 }
 
 weft_status wh_folder_each(const char *path,

@@ -9,8 +9,9 @@
 /* mkdir -p: all missing folders of a path. An existing folder is fine. */
 WEFT_NODISCARD weft_status wh_folder_make(const char *path, weft_error *err);
 
-/* Removes what a folder holds and, with `itself`, the folder. Follows no links, so nothing outside
- * can go. `keep`: a name directly in it that stays, or NULL. A folder that is not there is fine. */
+/* Removes what a folder holds, but for the name `keep` directly in it (NULL: none), or with
+ * `itself` the folder, which nobody then sees half empty. Follows no links, so nothing outside can
+ * go. A folder that is not there is fine. */
 WEFT_NODISCARD weft_status wh_folder_remove(const char *path, bool itself, const char *keep,
                                             weft_error *err);
 /* Calls visit(ud, name) for each entry but "." and "..", in no order, until one fails. A folder
