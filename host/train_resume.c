@@ -67,11 +67,12 @@ char *wh_resume_config(const wh_resume *r) {
     return wh_path_join(r->run, "config.resolved.yaml");
 }
 
-weft_status wh_resume_is_possible(bool *out, const char *path, weft_error *err) {
+weft_status wh_resume_is_possible(bool *out, bool *ended, const char *path, weft_error *err) {
     int64_t *rounds = NULL;
     size_t n = 0;
-    *out = false;
+    *out = *ended = false;
     if (!holds(path, "config.resolved.yaml")) return WEFT_OK;
+    *ended = holds(path, "summary.json");
     WEFT_TRY(wh_checkpoint_rounds(&rounds, &n, path, err));
     *out = n > 0;
     free(rounds);

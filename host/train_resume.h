@@ -17,8 +17,10 @@ void wh_resume_free(wh_resume *r);
 /* The configuration that the run was started with, *own*ed (free); NULL when memory is out. */
 char *wh_resume_config(const wh_resume *r);
 
-/* For --resume auto: whether the run folder `path` has a checkpoint. */
-WEFT_NODISCARD weft_status wh_resume_is_possible(bool *out, const char *path, weft_error *err);
+/* For --resume auto: whether the run folder `path` has a checkpoint, and whether a run ended in it.
+ */
+WEFT_NODISCARD weft_status wh_resume_is_possible(bool *out, bool *ended, const char *path,
+                                                 weft_error *err);
 
 /* Into run->engine, run->summary and the pending round, from a checkpoint of run->folder: that of
  * `round`, or with -1 the newest that is whole (damaged ones are warned of and passed over). Later

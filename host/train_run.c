@@ -175,10 +175,16 @@ static weft_status start_adapter(wh_train_run *run, weft_error *err) {
 static weft_status start_or_go_on(wh_train_run *run, weft_error *err) {
     const weft_config *c = run->job->config;
     const char *folder = weft_config_text(c, "run.output_dir");
-    bool possible = false;
+    bool possible = false, ended = false;
     char *path = wh_path_join(folder[0] ? folder : ".", run->name);
-    weft_status st = path ? wh_resume_is_possible(&possible, path, err) : fail_memory(err);
+    weft_status st = path ? wh_resume_is_possible(&possible, &ended, path, err) : fail_memory(err);
     if (st == WEFT_OK && possible) st = go_on(run, path, -1, err);
+    /* What a killed run left is begun anew; what one has finished is not thrown away. */
+    if (st == WEFT_OK && ended && !possible && !weft_config_bool(c, "run.overwrite"))
+        st = WEFT_FAIL(err, WEFT_E_OUTPUT,
+                       "the run in %s has ended and left no checkpoint to go on from: give another "
+                       "run.name or set run.overwrite=true",
+                       path);
     free(path);
     if (st != WEFT_OK || possible) return st;
     WEFT_TRY(start_adapter(run, err));

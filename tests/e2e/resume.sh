@@ -168,6 +168,11 @@ expect 2 train job.yaml --resume auto
 contains err 'needs run.name'
 
 # ---- beginnings ----
+# What ended without a checkpoint is not thrown away.
+cp runs/none/metrics.jsonl before
+expect 8 train job.yaml run.name=none --resume auto --quiet fl.num_rounds=6
+contains err 'has ended and left no checkpoint'
+same before runs/none/metrics.jsonl
 # Killed before its first checkpoint: begun anew, in the same folder.
 "$weft" train job.yaml run.name=young fl.num_rounds=5 client.local_steps=200000 --quiet >out 2>err &
 pid=$!
