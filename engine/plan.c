@@ -1,6 +1,6 @@
-/* What a run would take: the real opening and the real first round, on the dry backend. Ops only
- * count FLOPs there, arenas only count bytes, so a plan takes milliseconds and cannot disagree with
- * the code. */
+/* What a run would take: the real opening and the real first round, or the beginnings of its visits
+ * when they are long, on the dry backend. Ops only count FLOPs there, arenas only count bytes, so a
+ * plan takes milliseconds and cannot disagree with the code. */
 #include "engine/engine.h"
 #include "kernels/dev.h"
 
@@ -65,6 +65,58 @@ static void expect_round(weft_plan *plan, const weft_engine *e) {
     plan->tokens *= share;
 }
 
+/* ---- round 1 ---- */
+
+/* Long visits repeat themselves: so many steps of all clients together say what they cost. */
+#define STEPS_ENOUGH 1024
+
+/* Steps of round 1's cohort, and optimizer steps, each of all clients of a wave. */
+static void count_steps(const weft_engine *e, double *client_steps, double *steps) {
+    const weft_partition *part = e->partition;
+    *client_steps = *steps = 0;
+    for (int32_t first = 0; first < e->cohort_size; first += e->slots.n) {
+        int64_t longest = 0;
+        for (int32_t i = first; i < e->cohort_size && i < first + e->slots.n; i++) {
+            const int32_t c = e->cohort[i];
+            const int64_t n = we_visit_steps(e->cfg, part->offset[c + 1] - part->offset[c]);
+            *client_steps += (double)n;
+            if (n > longest) longest = n;
+        }
+        *steps += (double)longest;
+    }
+}
+
+static void scale(weft_plan *plan, double by) {
+    for (int32_t i = 0; i <= plan->profile.n; i++) {
+        weft_phase_cost *c = i < plan->profile.n ? &plan->profile.phase[i] : &plan->profile.total;
+        c->flops *= by, c->bytes *= by;
+        c->ops = (uint64_t)((double)c->ops * by),
+        c->launches = (uint64_t)((double)c->launches * by);
+    }
+    plan->model_flops *= by;
+    plan->profile_tokens = (int64_t)((double)plan->profile_tokens * by);
+}
+
+static weft_status plan_round(weft_plan *plan, weft_engine *e) {
+    weft_round_report r = {0};
+    double all, steps;
+    we_cohort_sample(e->cfg, e->partition->n_clients, 1, e->cohort);
+    count_steps(e, &all, &steps);
+    if (all > STEPS_ENOUGH) e->visit_share = STEPS_ENOUGH / all;
+    WEFT_TRY(we_profile_round(e, false, &plan->profile, &r));
+    plan->profile_tokens = r.tokens;
+    plan->profile_steps = (int64_t)steps;
+    plan->model_flops = we_model_flops(&e->model, &e->work);
+    plan->profile_is_sampled = (double)r.steps < all;
+    if (plan->profile_is_sampled) scale(plan, all / (double)r.steps);
+    expect_round(plan, e);
+    plan->packs = (double)r.packs * plan->tokens / (double)r.tokens;
+    plan->flops = e->dev->count.flops * plan->tokens / (double)r.tokens;
+    plan->wire_down = (double)r.wire.down;
+    plan->wire_up = (double)r.wire.up;
+    return WEFT_OK;
+}
+
 static weft_status dry_run(weft_plan *plan, weft_engine *e) {
     wk_dev *target = NULL;
     weft_status st = we_engine_open_device(e, &target);
@@ -81,18 +133,7 @@ static weft_status dry_run(weft_plan *plan, weft_engine *e) {
     WEFT_TRY_GOTO(st, we_engine_place(e), out);
     list_items(plan, e);
     add_item(plan, "device workspace", target->held);
-    if (e->slots.n > 0) {
-        weft_round_report r = {0};
-        WEFT_TRY_GOTO(st, we_profile_round(e, false, &plan->profile, &r), out);
-        plan->profile_tokens = r.tokens;
-        plan->profile_steps = e->work.steps;
-        plan->model_flops = we_model_flops(&e->model, &e->work);
-        expect_round(plan, e);
-        plan->packs = (double)r.packs * plan->tokens / (double)r.tokens;
-        plan->flops = e->dev->count.flops * plan->tokens / (double)r.tokens;
-        plan->wire_down = (double)r.wire.down;
-        plan->wire_up = (double)r.wire.up;
-    }
+    if (e->slots.n > 0) st = plan_round(plan, e);
 out:
     if (e->dev) wk_dev_dry_plan_for(e->dev, NULL);
     wk_dev_close(target);

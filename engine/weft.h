@@ -450,6 +450,7 @@ typedef struct weft_plan {
      * of a wave. */
     weft_profile profile;
     int64_t profile_tokens, profile_steps;
+    bool profile_is_sampled; /* counted over the same share of each visit, and scaled */
     /* Of round 1: what the job needs whoever computes it (engine/work.h says how it is defined),
      * where `profile` has what this engine computes. */
     double model_flops;

@@ -237,6 +237,11 @@ weft_status wh_append_line(wh_append_file *file, const char *line, weft_error *e
     return wh_text_check(&file->pending, file->path, err);
 }
 
+weft_status wh_append_bytes(wh_append_file *file, const void *data, size_t bytes, weft_error *err) {
+    wh_text_add_n(&file->pending, data, bytes);
+    return wh_text_check(&file->pending, file->path, err);
+}
+
 weft_status wh_append_flush(wh_append_file *file, weft_error *err) {
     if (!file->pending.len) return WEFT_OK;
     if (sys_write(file->fd, file->pending.data, file->pending.len) != 0) {

@@ -1,10 +1,10 @@
-/* Files that are whole or absent, and files that only grow by whole lines.
+/* Files that are whole or absent, and files that only grow by whole lines or records.
  *
  * Atomic: bytes go to a temporary file in the same folder, which is synced and renamed over the
  * target; then the folder is synced. Whatever fails, the target keeps its old content and the
  * temporary is removed. A symbolic link stays and its file is replaced; folders, devices and pipes
  * are refused. Growing: lines are collected and written together; a write that fails
- * half-way is cut back, so that the file still ends in a whole line.
+ * half-way is cut back, so that the file still ends in a whole line (or binary record).
  *
  * Every failure is WEFT_E_OUTPUT and names the path and the system's reason. A file-size limit
  * shows as "File too large" only where SIGXFSZ is ignored: the program does so at its start. */
@@ -39,11 +39,14 @@ WEFT_NODISCARD weft_status wh_append_open(wh_append_file **out, const char *path
 /* Collects one line, without its newline: nothing is written before wh_append_flush.
  * WEFT_E_ARG: the line holds a newline. */
 WEFT_NODISCARD weft_status wh_append_line(wh_append_file *file, const char *line, weft_error *err);
+/* Collects one record as it is: for files that are not made of lines. */
+WEFT_NODISCARD weft_status wh_append_bytes(wh_append_file *file, const void *data, size_t bytes,
+                                           weft_error *err);
 /* Writes what was collected (readers see it), keeping it collected when that fails. */
 WEFT_NODISCARD weft_status wh_append_flush(wh_append_file *file, weft_error *err);
 /* flush, and the bytes are on the disk. */
 WEFT_NODISCARD weft_status wh_append_sync(wh_append_file *file, weft_error *err);
-/* Bytes of the file, all whole lines, without what is only collected. */
+/* Bytes of the file, all whole lines or records, without what is only collected. */
 int64_t wh_append_offset(const wh_append_file *file);
 /* Drops everything after the first `offset` bytes, on the disk too. WEFT_E_RESUME: the file is
  * shorter. Nothing may be collected. */

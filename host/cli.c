@@ -23,6 +23,7 @@ static const flag_row FLAGS[] = {
     {WH_FLAG_PREDICTIONS, "--predictions", 0, "FILE",
      "write one JSON line per row: row, label, logits"},
     {WH_FLAG_OUTPUT, "--output", 'o', "FILE", "where to write"},
+    {WH_FLAG_PLOT, "--plot", 0, "FILE.html", "also draw it, as one page that needs nothing else"},
     {WH_FLAG_MARKDOWN, "--markdown", 0, NULL, "print the reference page of all options"},
     {WH_FLAG_FORMAT, "--format", 0, "text|json", "how to print the result; default text"},
     {WH_FLAG_QUIET, "--quiet", 'q', NULL, "no log and no progress on stderr, only errors"},
@@ -150,6 +151,9 @@ static weft_status apply_flag(wh_cli *cli, const flag_row *row, const char *valu
         break;
     case WH_FLAG_RESUME:
         cli->resume = value;
+        break;
+    case WH_FLAG_PLOT:
+        cli->plot = value;
         break;
     case WH_FLAG_FORMAT:
         if (strcmp(value, "text") != 0 && strcmp(value, "json") != 0) {

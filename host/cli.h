@@ -27,6 +27,7 @@ typedef enum wh_flag {
     WH_FLAG_OUTPUT = 1 << 8,
     WH_FLAG_MARKDOWN = 1 << 9,
     WH_FLAG_RESUME = 1 << 10,
+    WH_FLAG_PLOT = 1 << 11,
 } wh_flag;
 
 typedef struct wh_cli_set {
@@ -56,6 +57,7 @@ typedef struct wh_cli {
     const char *predictions; /* NULL when absent, as those below */
     const char *adapter;
     const char *output;
+    const char *plot;
     const char *resume; /* "auto" or a path */
 } wh_cli;
 

@@ -1,4 +1,7 @@
-/* weft compare: several finished runs side by side, from their summary.json. */
+/* weft compare: several finished runs side by side, from their summary.json; drawn from their
+ * metrics. */
+#include "host/atomic_file.h"
+#include "host/compare_page.h"
 #include "host/json_util.h"
 #include "host/output.h"
 #include "host/report.h"
@@ -21,7 +24,12 @@ static weft_status load(json_t **out, const char *word, weft_error *err) {
     if (!folder) return wh_json_load(out, word, MAX_SUMMARY, err);
     char *path = wh_path_join(word, "summary.json");
     if (!path) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory");
-    weft_status st = wh_json_load(out, path, MAX_SUMMARY, err);
+    weft_status st = stat(path, &info) != 0
+                         ? WEFT_FAIL(err, WEFT_E_DATA,
+                                     "%s has no summary.json: not a run, or one that has not ended "
+                                     "(weft report shows what there is of it)",
+                                     word)
+                         : wh_json_load(out, path, MAX_SUMMARY, err);
     free(path);
     return st;
 }
@@ -57,6 +65,11 @@ static void metric_cells(wh_text_table *t, double metric, double loss) {
     wh_text_table_cell(t, "%s", wh_units_metric(text, sizeof text, loss));
 }
 
+/* What the columns are; without any evaluation, training losses stand where metrics would. */
+typedef struct columns {
+    bool regression, evaluated;
+} columns;
+
 /* A baseline is a property of model and data: shown once, from the first run that has it. */
 static void baseline_row(wh_text_table *t, json_t *const *runs, int n, const char *part,
                          const char *name) {
@@ -71,7 +84,17 @@ static void baseline_row(wh_text_table *t, json_t *const *runs, int n, const cha
     }
 }
 
-static void run_row(wh_text_table *t, const json_t *run) {
+/* "12", or "3/12" of a run that was stopped. */
+static void rounds_cell(wh_text_table *t, const json_t *run) {
+    double done = number_of(run, "rounds_done"), planned = number_of(run, "num_rounds");
+    if (isfinite(planned) && done != planned) {
+        wh_text_table_cell(t, "%.0f/%.0f", done, planned);
+    } else {
+        wh_text_table_cell(t, "%.0f", done);
+    }
+}
+
+static void run_row(wh_text_table *t, const json_t *run, const columns *c) {
     char text[32];
     double metric = (double)NAN, loss = (double)NAN;
     (void)main_metric(run, "federated", &metric, &loss);
@@ -79,37 +102,58 @@ static void run_row(wh_text_table *t, const json_t *run) {
     wh_text_table_cell(t, "%s", text_of(run, "strategy"));
     wh_text_table_cell(t, "%.0f/%.0f", number_of(run, "clients_per_round"),
                        number_of(run, "num_clients"));
-    wh_text_table_cell(t, "%.0f", number_of(run, "rounds_done"));
-    metric_cells(t, metric, loss);
+    rounds_cell(t, run);
+    if (c->evaluated) {
+        metric_cells(t, metric, loss);
+    } else {
+        wh_text_table_cell(t, "%s",
+                           wh_units_metric(text, sizeof text, number_of(run, "train_loss")));
+    }
     wire_cell(t, number_of(run, "bytes_up"));
     wire_cell(t, number_of(run, "bytes_down"));
     wh_text_table_cell(t, "%s",
                        wh_units_seconds(text, sizeof text, number_of(run, "seconds_train")));
 }
 
+/* Any part that has metrics tells the task; runs of both kinds do not compare. */
+static weft_status choose_columns(columns *c, json_t *const *runs, int n, weft_error *err) {
+    static const char *const PARTS[] = {"federated", "majority", "linear_probe"};
+    bool classification = false;
+    *c = (columns){0};
+    for (int i = 0; i < 3 * n; i++) {
+        const json_t *m = json_object_get(runs[i / 3], PARTS[i % 3]);
+        if (!json_is_object(m)) continue;
+        c->evaluated = true;
+        bool regression = json_object_get(m, "pearson") != NULL;
+        c->regression |= regression;
+        classification |= !regression;
+    }
+    if (!c->regression || !classification) return WEFT_OK;
+    return WEFT_FAIL(err, WEFT_E_DATA,
+                     "the runs do not compare: some are classification, some regression");
+}
+
 static weft_status print_table(json_t *const *runs, int n, weft_error *err) {
-    int n_regression = 0;
-    for (int i = 0; i < n; i++) {
-        const json_t *m = json_object_get(runs[i], "federated");
-        n_regression += json_object_get(m, "pearson") != NULL;
-    }
-    if (n_regression != 0 && n_regression != n) {
-        return WEFT_FAIL(err, WEFT_E_DATA,
-                         "the runs do not compare: some are classification, some regression");
-    }
+    columns c;
+    WEFT_TRY(choose_columns(&c, runs, n, err));
     wh_text_table t;
     wh_text text = {0};
-    wh_text_table_init(&t, "llrrrrrrr");
+    wh_text_table_init(&t, c.evaluated ? "llrrrrrrr" : "llrrrrrr");
     static const char *const HEAD[] = {"run", "strategy", "clients", "rounds"};
-    for (int c = 0; c < 4; c++) wh_text_table_cell(&t, "%s", HEAD[c]);
-    wh_text_table_cell(&t, "%s", wh_metrics_main_name(n_regression > 0));
-    static const char *const REST[] = {"loss", "bytes up", "bytes down", "training"};
-    for (int c = 0; c < 4; c++) wh_text_table_cell(&t, "%s", REST[c]);
-    baseline_row(&t, runs, n, "majority", n_regression ? "(training mean)" : "(majority class)");
-    baseline_row(&t, runs, n, "linear_probe", "(linear probe)");
-    for (int i = 0; i < n; i++) run_row(&t, runs[i]);
+    for (int i = 0; i < 4; i++) wh_text_table_cell(&t, "%s", HEAD[i]);
+    if (c.evaluated) wh_text_table_cell(&t, "%s", wh_metrics_main_name(c.regression));
+    wh_text_table_cell(&t, c.evaluated ? "loss" : "train loss");
+    static const char *const REST[] = {"bytes up", "bytes down", "training"};
+    for (int i = 0; i < 3; i++) wh_text_table_cell(&t, "%s", REST[i]);
+    if (c.evaluated) {
+        baseline_row(&t, runs, n, "majority",
+                     c.regression ? "(training mean)" : "(majority class)");
+        baseline_row(&t, runs, n, "linear_probe", "(linear probe)");
+    }
+    for (int i = 0; i < n; i++) run_row(&t, runs[i], &c);
     wh_text_table_add(&text, &t, "");
     wh_text_table_fini(&t);
+    if (!c.evaluated) wh_text_add(&text, "No run was evaluated on test rows.\n");
     return wh_output_text(&text, err);
 }
 
@@ -125,9 +169,42 @@ static weft_status print_json(json_t *const *runs, int n, weft_error *err) {
     return wh_output_json(list, err);
 }
 
+/* ---- the page ---- */
+
+/* A run's name; its path when another run has that name too. */
+static void choose_labels(const char **label, json_t *const *runs, const char *const *word, int n) {
+    for (int i = 0; i < n; i++) {
+        label[i] = text_of(runs[i], "name");
+        for (int k = 0; k < n; k++)
+            if (k != i && strcmp(text_of(runs[k], "name"), label[i]) == 0) {
+                label[i] = word[i];
+                break;
+            }
+    }
+}
+
+static weft_status draw(const wh_cli *cli, json_t *const *runs, int n, weft_error *err) {
+    wh_run_view *view[WH_CLI_MAX_WORDS] = {NULL};
+    const char *label[WH_CLI_MAX_WORDS];
+    wh_text page = {0};
+    weft_status st = WEFT_OK;
+    for (int i = 0; i < n && st == WEFT_OK; i++)
+        st = wh_run_view_read(&view[i], cli->word[i], false, err);
+    if (st == WEFT_OK) {
+        choose_labels(label, runs, cli->word, n);
+        wh_compare_page(&page, view, label, n);
+        st = wh_text_check(&page, cli->plot, err);
+    }
+    if (st == WEFT_OK) st = wh_file_write(cli->plot, page.data, page.len, err);
+    for (int i = 0; i < n; i++) wh_run_view_free(view[i]);
+    wh_text_free(&page);
+    return st;
+}
+
 static weft_status run(const wh_cli *cli, weft_error *err) {
     json_t *runs[WH_CLI_MAX_WORDS] = {NULL};
     weft_status st = WEFT_OK;
+    columns c;
     int n = 0;
     for (; n < cli->n_words; n++) {
         WEFT_TRY_GOTO(st, load(&runs[n], cli->word[n], err), out);
@@ -136,6 +213,10 @@ static weft_status run(const wh_cli *cli, weft_error *err) {
             st = WEFT_FAIL(err, WEFT_E_DATA, "%s: not the summary of a training run", cli->word[n]);
             goto out;
         }
+    }
+    if (cli->plot) {
+        WEFT_TRY_GOTO(st, choose_columns(&c, runs, n, err), out);
+        WEFT_TRY_GOTO(st, draw(cli, runs, n, err), out);
     }
     st = cli->json ? print_json(runs, n, err) : print_table(runs, n, err);
 out:
@@ -150,10 +231,12 @@ const wh_verb wh_verb_compare = {
     .details =
         "Reads summary.json of each run folder and prints one row per run: strategy, clients\n"
         "per round, rounds, the main metric on the test rows, bytes on the wire, training\n"
-        "time; the baselines of the first run that has them on top.",
-    .example = "weft compare runs/iid runs/dirichlet runs/pooled",
+        "time; the baselines of the first run that has them on top. --plot draws quality by\n"
+        "rounds, bytes and time, as one file that opens without a network.",
+    .example = "weft compare runs/iid runs/dirichlet runs/pooled\n"
+               "weft compare runs/* --plot compare.html",
     .min_words = 1,
     .max_words = WH_CLI_MAX_WORDS,
-    .flags = WH_FLAG_FORMAT,
+    .flags = WH_FLAG_FORMAT | WH_FLAG_PLOT,
     .run = run,
 };

@@ -2,7 +2,8 @@
  * stderr.
  *
  * The formatting is pure (state → text of at most `width` characters); wh_progress_tick decides
- * when to draw. Fields that do not fit are left out, the least important first. */
+ * when to draw. Where the line does not fit, fields are first shortened and then left out, the least
+ * important first: 80 columns hold round, loss, metric, rates, bytes and time left. */
 #ifndef WEFT_HOST_PROGRESS_H
 #define WEFT_HOST_PROGRESS_H
 

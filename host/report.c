@@ -51,6 +51,8 @@ json_t *wh_summary_json(const wh_summary *s) {
     o = wh_json_with(o, "steps", json_integer(s->steps));
     o = wh_json_with(o, "examples", json_integer(s->examples));
     o = wh_json_with(o, "tokens", json_integer(s->tokens));
+    o = wh_json_with(o, "train_loss",
+                     s->rounds_done > 0 ? wh_json_real(s->train_loss) : json_null());
     o = wh_json_with(o, "bytes_up", integer(s->wire.up));
     o = wh_json_with(o, "bytes_down", integer(s->wire.down));
     o = wh_json_with(o, "seconds_train", wh_json_real(s->seconds_train));

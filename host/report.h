@@ -18,6 +18,7 @@ typedef struct wh_summary {
     int64_t train_rows, test_rows;
     int64_t base_parameters, adapter_numel;
     int64_t steps, examples, tokens;
+    double train_loss; /* of the last round */
     weft_wire wire;
     bool has_metrics, has_baselines;
     bool binary_f1;       /* two classes */

@@ -14,6 +14,10 @@ weft_status wh_lines_open(wh_lines *lines, const char *path, weft_error *err) {
     return WEFT_OK;
 }
 
+bool wh_lines_is_whole(const wh_lines *lines) {
+    return lines->start > 0 && lines->block[lines->start - 1] == '\n';
+}
+
 void wh_lines_close(wh_lines *lines) {
     if (lines->file) (void)fclose(lines->file);
     free(lines->block);

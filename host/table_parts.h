@@ -4,8 +4,7 @@
 
 #include "host/grow.h"
 #include "host/table.h"
-
-#include <stdio.h>
+#include "host/table_lines.h"
 
 /* What a column is used for. */
 typedef enum wh_role {
@@ -40,23 +39,6 @@ struct wh_table {
     int64_t n_skipped;
     char first_skipped[sizeof((weft_error *)0)->text];
 };
-
-/* Lines of a file of any size with bounded memory. */
-typedef struct wh_lines {
-    FILE *file;
-    const char *path;
-    char *block;
-    size_t start, end, room; /* unread bytes: block[start, end) */
-    int64_t line;            /* number of the line last given, 1-based */
-    bool at_end;
-} wh_lines;
-
-WEFT_NODISCARD weft_status wh_lines_open(wh_lines *lines, const char *path, weft_error *err);
-void wh_lines_close(wh_lines *lines);
-/* The next line without its newline (a '\r' before it is kept), valid until the next call; *line is
- * NULL at the end. The byte order mark at the start is dropped. */
-WEFT_NODISCARD weft_status wh_lines_next(wh_lines *lines, const char **line, size_t *length,
-                                         weft_error *err);
 
 bool wh_table_full(const wh_table *table);
 /* Appends a row; field[role] counts where column[role] is set. */

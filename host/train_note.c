@@ -33,7 +33,7 @@ static const field summary_fields[] = {
     FIELD(wh_summary, examples, WHOLE),      FIELD(wh_summary, tokens, WHOLE),
     FIELD(wh_summary, wire.down, WHOLE),     FIELD(wh_summary, wire.up, WHOLE),
     FIELD(wh_summary, metrics_round, WHOLE), FIELD(wh_summary, seconds_train, REAL),
-    FIELD(wh_summary, seconds_total, REAL),
+    FIELD(wh_summary, seconds_total, REAL),  FIELD(wh_summary, train_loss, REAL),
 };
 static const field round_fields[] = {
     FIELD(weft_round_report, round, WHOLE),

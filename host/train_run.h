@@ -5,16 +5,19 @@
 #include "host/job.h"
 #include "host/report.h"
 #include "host/run_log.h"
+#include "host/tb_log.h"
 
 struct wh_resume;
 
 typedef struct wh_train_run {
     wh_job *job;
     const wh_cli *cli;
+    weft_plan plan;
     weft_engine *engine;
     weft_engine_info info;
     wh_run_folder *folder;
     wh_run_log *log;
+    wh_tb_log *tb; /* NULL: log.tensorboard is off */
     char *name;
     weft_metrics *client_eval; /* (cohort) */
     wh_summary summary;        /* grows with the run */

@@ -1,0 +1,459 @@
+#include "host/run_view.h"
+
+#include "host/config_yaml.h"
+#include "host/json_util.h"
+#include "host/report.h"
+#include "host/table_lines.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { MAX_JSON = 4 << 20, MAX_TEXT = 1 << 20, MAX_CELL = 32 };
+
+static weft_status fail_memory(const char *what, weft_error *err) {
+    return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while reading %s", what);
+}
+
+static void span_add(wh_span *span, double value) {
+    if (!isfinite(value)) return;
+    if (!(span->lo <= value)) span->lo = value;
+    if (!(span->hi >= value)) span->hi = value;
+}
+
+/* A number of an object, NaN when it is null or absent. */
+static double number(const json_t *object, const char *key) {
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+static int64_t whole(const json_t *object, const char *key) {
+    return (int64_t)json_integer_value(json_object_get(object, key));
+}
+
+/* ---- whole files ---- */
+
+static bool is_file(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+/* *out stays NULL when the file is not there. */
+static weft_status load_json(json_t **out, const char *folder, const char *name, weft_error *err) {
+    char *path = wh_path_join(folder, name);
+    if (!path) return fail_memory(name, err);
+    weft_status st = is_file(path) ? wh_json_load(out, path, MAX_JSON, err) : WEFT_OK;
+    if (st == WEFT_OK && *out && !json_is_object(*out))
+        st = WEFT_FAIL(err, WEFT_E_DATA, "%s must hold a JSON object", path);
+    free(path);
+    return st;
+}
+
+static weft_status load_text(char **out, const char *folder, const char *name, weft_error *err) {
+    char *path = wh_path_join(folder, name);
+    if (!path) return fail_memory(name, err);
+    size_t bytes;
+    weft_status st = is_file(path) ? wh_file_read(out, &bytes, path, MAX_TEXT, err) : WEFT_OK;
+    free(path);
+    return st;
+}
+
+/* An option that this version does not know makes the configuration unreadable, not the run. */
+static weft_status load_config(wh_run_view *v, weft_error *err) {
+    WEFT_TRY(load_text(&v->config_text, v->folder, "config.resolved.yaml", err));
+    if (!v->config_text) return WEFT_OK;
+    WEFT_TRY(weft_config_new(&v->config, err));
+    if (wh_config_yaml_parse(v->config, v->config_text, strlen(v->config_text),
+                             "config.resolved.yaml", NULL) != WEFT_OK) {
+        weft_config_free(v->config);
+        v->config = NULL;
+    }
+    return WEFT_OK;
+}
+
+/* ---- lines ---- */
+
+typedef struct lines {
+    wh_lines in;
+    char *path;
+    bool open;
+} lines;
+
+static weft_status lines_open(lines *l, const char *folder, const char *name, weft_error *err) {
+    l->path = wh_path_join(folder, name);
+    if (!l->path) return fail_memory(name, err);
+    if (!is_file(l->path)) return WEFT_OK;
+    WEFT_TRY(wh_lines_open(&l->in, l->path, err));
+    l->open = true;
+    return WEFT_OK;
+}
+
+static void lines_close(lines *l) {
+    if (l->open) wh_lines_close(&l->in);
+    free(l->path);
+    *l = (lines){0};
+}
+
+/* The next line that is whole; *text NULL at the end. */
+static weft_status lines_next(lines *l, const char **text, size_t *bytes, weft_error *err) {
+    *text = NULL;
+    if (!l->open) return WEFT_OK;
+    WEFT_TRY(wh_lines_next(&l->in, text, bytes, err));
+    if (*text && !wh_lines_is_whole(&l->in)) *text = NULL;
+    return WEFT_OK;
+}
+
+/* The next line as an object, *own*ed; NULL at the end. */
+static weft_status objects_next(lines *l, json_t **out, weft_error *err) {
+    const char *text;
+    size_t bytes;
+    *out = NULL;
+    WEFT_TRY(lines_next(l, &text, &bytes, err));
+    if (!text) return WEFT_OK;
+    char where[300];
+    (void)snprintf(where, sizeof where, "%.250s, line %lld", l->path, (long long)l->in.line);
+    WEFT_TRY(wh_json_parse(out, text, bytes, where, err));
+    if (json_is_object(*out)) return WEFT_OK;
+    json_decref(*out);
+    *out = NULL;
+    return WEFT_FAIL(err, WEFT_E_DATA, "%s: not an object", where);
+}
+
+/* ---- events ---- */
+
+static weft_status read_events(wh_run_view *v, weft_error *err) {
+    lines l = {0};
+    json_t *event = NULL;
+    weft_status st = lines_open(&l, v->folder, "events.jsonl", err);
+    while (st == WEFT_OK && (st = objects_next(&l, &event, err)) == WEFT_OK && event) {
+        const char *kind = json_string_value(json_object_get(event, "event"));
+        json_t **keep = !kind                            ? NULL
+                        : strcmp(kind, "baselines") == 0 ? &v->baselines
+                        : strcmp(kind, "failed") == 0    ? &v->failure
+                                                         : NULL;
+        if (keep) {
+            json_decref(*keep);
+            *keep = event;
+        } else {
+            json_decref(event);
+            json_decref(v->failure); /* it went on after all */
+            v->failure = NULL;
+        }
+    }
+    lines_close(&l);
+    return st;
+}
+
+/* ---- rounds ---- */
+
+/* Every `every`-th evaluation; when the list is full, every second one goes. */
+static void keep_eval(wh_run_view *v, json_t *line, int64_t seen, int64_t *every) {
+    json_decref(v->last_eval);
+    v->last_eval = json_incref(line);
+    if (seen % *every != 0) return;
+    if (v->n_evals == WH_VIEW_EVALS) {
+        for (int i = 1; i < v->n_evals; i += 2) json_decref(v->eval[i]);
+        v->n_evals /= 2;
+        for (int i = 1; i < v->n_evals; i++) v->eval[i] = v->eval[2 * i];
+        *every *= 2;
+        if (seen % *every != 0) return;
+    }
+    v->eval[v->n_evals++] = json_incref(line);
+}
+
+static void add_round(wh_run_view *v, const json_t *m, const json_t *t) {
+    v->rounds = whole(m, "round");
+    v->bytes_down = number(m, "wire_down_total_bytes");
+    v->bytes_up = number(m, "wire_up_total_bytes");
+    span_add(&v->round_down, number(m, "wire_down_bytes"));
+    span_add(&v->round_up, number(m, "wire_up_bytes"));
+    v->tokens += whole(m, "tokens");
+    v->skipped += whole(m, "skipped");
+    v->updates += whole(m, "clients") - whole(m, "skipped");
+    if (t && isfinite(number(t, "seconds"))) v->seconds += number(t, "seconds");
+    if (whole(t, "peak_rss_bytes") > v->peak_rss) v->peak_rss = whole(t, "peak_rss_bytes");
+    if (whole(t, "anon_rss_bytes") > v->anon_rss) v->anon_rss = whole(t, "anon_rss_bytes");
+    wh_point p = {.round = (double)v->rounds,
+                  .bytes = v->bytes_down + v->bytes_up,
+                  .seconds = t ? v->seconds : (double)NAN,
+                  .y = number(m, "loss")};
+    wh_curve_add(v->loss, p);
+    p.y = number(t, "tokens_per_s");
+    wh_curve_add(v->tokens_per_s, p);
+    if (!json_object_get(m, "eval_n")) return;
+    v->is_regression = json_object_get(m, "eval_pearson") != NULL;
+    v->metric_name = wh_metrics_main_name(v->is_regression);
+    p.y = number(m, "eval_loss");
+    wh_curve_add(v->eval_loss, p);
+    p.y = number(m, v->is_regression ? "eval_pearson" : "eval_accuracy");
+    wh_curve_add(v->metric, p);
+}
+
+/* Both files have a line for each round; one that died may have one more in the first. */
+static weft_status read_rounds(wh_run_view *v, weft_error *err) {
+    lines metrics = {0}, timing = {0};
+    json_t *m = NULL, *t = NULL;
+    int64_t n_evals = 0, every = 1;
+    weft_status st = lines_open(&metrics, v->folder, "metrics.jsonl", err);
+    if (st == WEFT_OK) st = lines_open(&timing, v->folder, "timing.jsonl", err);
+    while (st == WEFT_OK && (st = objects_next(&metrics, &m, err)) == WEFT_OK && m) {
+        while (st == WEFT_OK && (!t || whole(t, "round") < whole(m, "round"))) {
+            json_decref(t);
+            st = objects_next(&timing, &t, err);
+            if (!t) break;
+        }
+        if (st == WEFT_OK) {
+            bool same = t && whole(t, "round") == whole(m, "round");
+            add_round(v, m, same ? t : NULL);
+            if (json_object_get(m, "eval_n")) keep_eval(v, m, n_evals++, &every);
+        }
+        json_decref(m);
+    }
+    json_decref(t);
+    lines_close(&metrics);
+    lines_close(&timing);
+    return st;
+}
+
+/* ---- clients ---- */
+
+enum { ROUND, CLIENT, SKIPPED, DOWN, UP, N_WHOLE, LOSS = N_WHOLE, NORM, N_COLUMNS };
+
+/* Cells of a line without quotes, those in column[] as text; false when one is missing. */
+static bool split(char cell[N_COLUMNS][MAX_CELL], const int column[N_COLUMNS], const char *text,
+                  size_t bytes) {
+    unsigned found = 0;
+    int at = 0;
+    for (size_t start = 0; start <= bytes; at++) {
+        const char *comma = memchr(text + start, ',', bytes - start);
+        size_t n = comma ? (size_t)(comma - text) - start : bytes - start;
+        for (int i = 0; i < N_COLUMNS; i++) {
+            if (column[i] != at || n >= MAX_CELL) continue;
+            memcpy(cell[i], text + start, n);
+            cell[i][n] = '\0';
+            found |= 1u << i;
+        }
+        start += n + 1;
+    }
+    return found == (1u << N_COLUMNS) - 1;
+}
+
+static bool find_columns(int column[N_COLUMNS], const char *text, size_t bytes) {
+    static const char *const NAME[N_COLUMNS] = {
+        "round", "client", "skipped", "wire_down_bytes", "wire_up_bytes", "loss", "update_norm"};
+    int at = 0;
+    for (int i = 0; i < N_COLUMNS; i++) column[i] = -1;
+    for (size_t start = 0; start <= bytes; at++) {
+        const char *comma = memchr(text + start, ',', bytes - start);
+        size_t n = comma ? (size_t)(comma - text) - start : bytes - start;
+        for (int i = 0; i < N_COLUMNS; i++)
+            if (strlen(NAME[i]) == n && memcmp(NAME[i], text + start, n) == 0) column[i] = at;
+        start += n + 1;
+    }
+    for (int i = 0; i < N_COLUMNS; i++)
+        if (column[i] < 0) return false;
+    return true;
+}
+
+/* What is known of the round that is being read. */
+typedef struct round_band {
+    int64_t round, n;
+    wh_span loss, norm;
+    double sum; /* of norms */
+} round_band;
+
+static void add_band(wh_curve *band, wh_point p, const wh_span *span) {
+    p.y = span->lo;
+    wh_curve_add(band, p);
+    p.y = span->hi;
+    wh_curve_add(band, p);
+}
+
+static void end_round(wh_run_view *v, const round_band *band) {
+    if (band->round == 0) return;
+    wh_point p = {.round = (double)band->round, .bytes = (double)NAN, .seconds = (double)NAN};
+    add_band(v->client_loss, p, &band->loss);
+    add_band(v->update_norm, p, &band->norm);
+    p.y = band->n > 0 ? band->sum / (double)band->n : (double)NAN;
+    wh_curve_add(v->mean_norm, p);
+}
+
+static double real_of(const char *cell) {
+    double value;
+    return wh_parse_double(cell, &value) == WH_NUMBER_OK ? value : (double)NAN; /* "nan" */
+}
+
+static weft_status add_client(wh_run_view *v, round_band *band, char cell[N_COLUMNS][MAX_CELL],
+                              const lines *l, weft_error *err) {
+    int64_t value[N_WHOLE];
+    for (int i = 0; i < N_WHOLE; i++) {
+        if (wh_parse_int64(cell[i], &value[i]) != WH_NUMBER_OK)
+            return WEFT_FAIL(err, WEFT_E_DATA, "%s, line %lld: '%s' is not a whole number", l->path,
+                             (long long)l->in.line, cell[i]);
+    }
+    if (value[CLIENT] < 0 || value[CLIENT] >= v->n_clients)
+        return WEFT_FAIL(err, WEFT_E_DATA,
+                         "%s, line %lld: client %" PRId64 " of a run with %" PRId32 " clients",
+                         l->path, (long long)l->in.line, value[CLIENT], v->n_clients);
+    wh_view_client *c = &v->client[value[CLIENT]];
+    c->visits++;
+    c->down += (uint64_t)value[DOWN];
+    c->up += (uint64_t)value[UP];
+    span_add(&v->visit_down, (double)value[DOWN]);
+    span_add(&v->visit_up, (double)value[UP]);
+    if (value[ROUND] != band->round) {
+        end_round(v, band);
+        wh_span none = {(double)NAN, (double)NAN};
+        *band = (round_band){.round = value[ROUND], .loss = none, .norm = none};
+    }
+    if (value[SKIPPED]) return WEFT_OK;
+    double norm = real_of(cell[NORM]);
+    span_add(&band->loss, real_of(cell[LOSS]));
+    span_add(&band->norm, norm);
+    if (isfinite(norm)) band->sum += norm, band->n++;
+    return WEFT_OK;
+}
+
+static weft_status read_clients(wh_run_view *v, weft_error *err) {
+    lines l = {0};
+    round_band band = {0};
+    int column[N_COLUMNS];
+    char cell[N_COLUMNS][MAX_CELL];
+    const char *text;
+    size_t bytes;
+    weft_status st = lines_open(&l, v->folder, "clients.csv", err);
+    if (st == WEFT_OK) st = lines_next(&l, &text, &bytes, err);
+    if (st == WEFT_OK && text && find_columns(column, text, bytes)) {
+        v->client = calloc((size_t)v->n_clients, sizeof *v->client);
+        if (!v->client) st = fail_memory("clients.csv", err);
+        while (st == WEFT_OK && (st = lines_next(&l, &text, &bytes, err)) == WEFT_OK && text) {
+            st = split(cell, column, text, bytes)
+                     ? add_client(v, &band, cell, &l, err)
+                     : WEFT_FAIL(err, WEFT_E_DATA, "%s, line %lld: too few cells", l.path,
+                                 (long long)l.in.line);
+        }
+        end_round(v, &band);
+    }
+    lines_close(&l);
+    return st;
+}
+
+/* ---- the whole ---- */
+
+static int32_t count_clients(const wh_run_view *v) {
+    int64_t n = whole(v->partition, "n_clients");
+    if (n <= 0) n = whole(v->summary, "num_clients");
+    return n > 0 && n <= INT32_MAX ? (int32_t)n : 0;
+}
+
+/* "runs/a/" and "runs/a/summary.json" are "runs/a". */
+static weft_status set_folder(wh_run_view *v, const char *path, weft_error *err) {
+    size_t n = strlen(path);
+    static const char file[] = "summary.json";
+    if (n >= sizeof file - 1 && strcmp(path + n - (sizeof file - 1), file) == 0 &&
+        (n == sizeof file - 1 || path[n - sizeof file] == '/'))
+        n -= sizeof file - 1;
+    while (n > 1 && path[n - 1] == '/') n--;
+    v->folder = n > 0 ? strndup(path, n) : strdup(".");
+    if (!v->folder) return fail_memory(path, err);
+    return WEFT_OK;
+}
+
+static weft_status set_name(wh_run_view *v, weft_error *err) {
+    const char *name = json_string_value(json_object_get(v->summary, "name"));
+    const char *slash = strrchr(v->folder, '/');
+    v->name = strdup(name ? name : slash ? slash + 1 : v->folder);
+    return v->name ? WEFT_OK : fail_memory(v->folder, err);
+}
+
+static weft_status check_folder(const char *folder, weft_error *err) {
+    static const char *const ANY[] = {"metrics.jsonl", "summary.json"};
+    for (int i = 0; i < 2; i++) {
+        char *path = wh_path_join(folder, ANY[i]);
+        if (!path) return fail_memory(folder, err);
+        bool there = is_file(path);
+        free(path);
+        if (there) return WEFT_OK;
+    }
+    return WEFT_FAIL(
+        err, WEFT_E_DATA,
+        "%s is not a run folder: there is neither metrics.jsonl nor summary.json in it", folder);
+}
+
+static weft_status new_curves(wh_run_view *v, weft_error *err) {
+    wh_curve **curve[] = {&v->client_loss, &v->update_norm,  &v->loss,     &v->eval_loss,
+                          &v->metric,      &v->tokens_per_s, &v->mean_norm};
+    for (size_t i = 0; i < sizeof curve / sizeof *curve; i++) {
+        *curve[i] = malloc(sizeof **curve[i]);
+        if (!*curve[i]) return fail_memory(v->folder, err);
+        wh_curve_init(*curve[i], i < 2 ? 2 : 1); /* the first two are bands */
+    }
+    return WEFT_OK;
+}
+
+static weft_status read_all(wh_run_view *v, const char *path, bool with_clients, weft_error *err) {
+    v->round_down = v->round_up = v->visit_down = v->visit_up = (wh_span){(double)NAN, (double)NAN};
+    v->metric_name = wh_metrics_main_name(false);
+    WEFT_TRY(set_folder(v, path, err));
+    WEFT_TRY(check_folder(v->folder, err));
+    WEFT_TRY(new_curves(v, err));
+    WEFT_TRY(load_json(&v->summary, v->folder, "summary.json", err));
+    WEFT_TRY(load_json(&v->plan, v->folder, "plan.json", err));
+    WEFT_TRY(load_json(&v->partition, v->folder, "partition_summary.json", err));
+    WEFT_TRY(load_json(&v->env, v->folder, "env.json", err));
+    WEFT_TRY(load_text(&v->command, v->folder, "command.txt", err));
+    WEFT_TRY(load_config(v, err));
+    WEFT_TRY(set_name(v, err));
+    WEFT_TRY(read_events(v, err));
+    WEFT_TRY(read_rounds(v, err));
+    v->n_clients = count_clients(v);
+    if (with_clients && v->n_clients > 0) WEFT_TRY(read_clients(v, err));
+    return WEFT_OK;
+}
+
+weft_status wh_run_view_read(wh_run_view **out, const char *path, bool with_clients,
+                             weft_error *err) {
+    wh_run_view *v = calloc(1, sizeof *v);
+    if (!v) return fail_memory(path, err);
+    weft_status st = read_all(v, path, with_clients, err);
+    if (st != WEFT_OK) {
+        wh_run_view_free(v);
+        return st;
+    }
+    *out = v;
+    return WEFT_OK;
+}
+
+void wh_run_view_free(wh_run_view *v) {
+    if (!v) return;
+    json_t *json[] = {v->summary,   v->plan,    v->partition, v->env,
+                      v->baselines, v->failure, v->last_eval};
+    for (size_t i = 0; i < sizeof json / sizeof *json; i++) json_decref(json[i]);
+    for (int i = 0; i < v->n_evals; i++) json_decref(v->eval[i]);
+    weft_config_free(v->config);
+    free(v->folder);
+    free(v->name);
+    free(v->config_text);
+    free(v->command);
+    free(v->loss);
+    free(v->eval_loss);
+    free(v->metric);
+    free(v->tokens_per_s);
+    free(v->client_loss);
+    free(v->update_norm);
+    free(v->mean_norm);
+    free(v->client);
+    free(v);
+}
+
+double wh_run_view_baseline(const wh_run_view *v, const char *part, const char *metric) {
+    const json_t *from = json_object_get(v->summary, part);
+    return number(from ? from : json_object_get(v->baselines, part), metric);
+}
+
+int64_t wh_run_view_planned(const wh_run_view *v) {
+    if (v->summary) return whole(v->summary, "num_rounds");
+    return v->config ? weft_config_int(v->config, "fl.num_rounds") : whole(v->plan, "rounds");
+}
