@@ -2,7 +2,10 @@
  *
  * Scores are kept transposed, keys down and queries across: then the softmax runs along the lanes
  * without a horizontal step, K and V are read where they lie, and only Q (and dO) are packed, once
- * per block of queries. Blocks are counted from the start of the sequence. */
+ * per block of queries. Blocks are counted from the start of the sequence.
+ *
+ * Products are float32. Rows of bfloat16 are widened into a room on the stack before they enter
+ * one, and what is summed for them is collected in such a room and rounded once. */
 #ifndef CPU_VEC_ATTN_H
 #define CPU_VEC_ATTN_H
 
@@ -17,22 +20,59 @@ typedef struct attn_block {
     float x[WK_MAX_HEAD_DIM * ATTN_BLOCK] __attribute__((aligned(64)));
 } attn_block; /* queries of a block, transposed, in panels of TILE_COLS */
 
+typedef struct attn_room {
+    float x[ATTN_BLOCK * WK_MAX_HEAD_DIM] __attribute__((aligned(64)));
+} attn_room; /* a block of rows of one head */
+
 typedef struct attn_scores {
     float x[ATTN_BLOCK * ATTN_BLOCK] __attribute__((aligned(64)));
 } attn_scores; /* [key][query] */
 
-static inline void attn_pack(attn_block *to, const float *x, int64_t ld, int64_t rows, int64_t dh) {
+/* Rows of one head as floats, ld apart. */
+typedef struct attn_rows {
+    float *x;
+    int64_t ld;
+} attn_rows;
+
+/* `rows` rows of t, columns [col, col + dh): where they lie or, widened, in `room`. */
+static inline attn_rows attn_read(wk_tensor t, int64_t row, int64_t rows, int64_t col, int64_t dh,
+                                  float *room) {
+    if (!is_half(t)) return (attn_rows){cpu_row(t, row) + col, t.ld};
+    const uint16_t *x = wk_row_ptr(t, row);
+    cpu_widen(room, dh, dh, x + col, t.ld, rows, dh);
+    return (attn_rows){room, dh};
+}
+
+/* Where sums for such rows are collected, set to zero. */
+static inline attn_rows attn_begin(wk_tensor t, int64_t row, int64_t rows, int64_t col, int64_t dh,
+                                   float *room) {
+    const attn_rows to =
+        is_half(t) ? (attn_rows){room, dh} : (attn_rows){cpu_row(t, row) + col, t.ld};
+    for (int64_t i = 0; i < rows; i++) memset(to.x + i * to.ld, 0, (size_t)dh * sizeof(float));
+    return to;
+}
+
+/* The sums are complete: those that were collected in a room are stored. */
+static inline void attn_end(wk_tensor t, int64_t row, int64_t rows, int64_t col, int64_t dh,
+                            attn_rows from) {
+    for (int64_t i = 0; is_half(t) && i < rows; i++) {
+        const hid to = hid_row(t, row + i, col, true);
+        for (int64_t j = 0; j < dh; j += VL) hid_put(to, j, dh, vf_at(from.x + i * from.ld, j, dh));
+    }
+}
+
+static inline void attn_pack(attn_block *to, attn_rows x, int64_t rows, int64_t dh) {
     for (int64_t i = 0; i < rows; i += TILE_COLS)
-        cpu_panel_pack_transposed(to->x + i * dh, TILE_COLS, x + i * ld, ld, dh,
+        cpu_panel_pack_transposed(to->x + i * dh, TILE_COLS, x.x + i * x.ld, x.ld, dh,
                                   cpu_min(TILE_COLS, rows - i));
 }
 
 /* s[j][i] = x[j, :] . block[i, :] */
-static inline void attn_scores_of(attn_scores *s, const float *x, int64_t ld, int64_t keys,
+static inline void attn_scores_of(attn_scores *s, attn_rows x, int64_t keys,
                                   const attn_block *block, int64_t queries, int64_t dh) {
     for (int64_t i = 0; i < queries; i += TILE_COLS) {
-        cpu_tile t = {.a = x,
-                      .a_row = ld,
+        cpu_tile t = {.a = x.x,
+                      .a_row = x.ld,
                       .a_k = 1,
                       .b = block->x + i * dh,
                       .b_k = TILE_COLS,
@@ -68,7 +108,7 @@ VEC_INLINE vi attn_hidden(int64_t query, int64_t key) {
 }
 
 static inline void attn_zero_rows(wk_tensor x, int64_t from, int64_t to) {
-    for (int64_t i = from; i < to; i++) memset(cpu_row(x, i), 0, (size_t)x.dim[1] * sizeof(float));
+    for (int64_t i = from; i < to; i++) memset(wk_row_ptr(x, i), 0, (size_t)x.dim[1] * wk_dtype_size(x.dtype));
 }
 
 #endif
