@@ -82,12 +82,26 @@ VEC_INLINE vf vf_abs(vf a) {
 }
 
 /* Sum of the lanes, by halves. */
+typedef float vf_four __attribute__((vector_size(16)));
+#if VL == 16
+typedef float vf_eight __attribute__((vector_size(32)));
+#endif
+
 VEC_INLINE float vf_sum(vf v) {
-    float lane[VL];
-    vf_store(lane, v);
-    for (int half = VL / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) lane[i] += lane[i + half];
-    return lane[0];
+#if VL == 16
+    const vf_eight w = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                       __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+#elif VL == 8
+    const vf w = v;
+#endif
+#if VL > 4
+    vf_four x =
+        __builtin_shufflevector(w, w, 0, 1, 2, 3) + __builtin_shufflevector(w, w, 4, 5, 6, 7);
+#else
+    vf_four x = v;
+#endif
+    x += __builtin_shufflevector(x, x, 2, 3, 0, 1);
+    return x[0] + x[1];
 }
 
 VEC_INLINE float vf_max_lane(vf v) {

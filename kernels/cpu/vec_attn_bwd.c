@@ -10,7 +10,8 @@ typedef struct scratch {
     attn_scores p, ds;
     float lse[ATTN_BLOCK], delta[ATTN_BLOCK];
     /* Only touched when the operands are bfloat16. */
-    attn_room q_rows, do_rows, k_rows, v_rows, dq;
+    attn_room q_rows, do_rows, k_rows, v_rows, q_along, do_along, k_along, dq;
+    attn_pairs pairs;
     float dk[WINDOW], dv[WINDOW];
 } scratch;
 
@@ -21,15 +22,16 @@ typedef struct owner {
 } owner;
 
 /* delta[i] = sum of dO * O over the head; lanes beyond the block read as zero. */
-static void load_rows(scratch *w, const wk_attn_bwd_args *a, attn_rows d_o, int64_t row,
-                      int64_t queries, int64_t head, int64_t dh) {
+static void load_rows(scratch *w, const wk_attn_bwd_args *a, int64_t row, int64_t queries,
+                      int64_t head, int64_t dh) {
+    const bool half = is_half(a->o);
     memset(w->lse, 0, sizeof w->lse);
     memset(w->delta, 0, sizeof w->delta);
     for (int64_t i = 0; i < queries; i++) {
-        const hid o = hid_row(a->o, row + i, head * dh, is_half(a->o));
+        const hid o = hid_row(a->o, row + i, head * dh, half),
+                  d_o = hid_row(a->d_o, row + i, head * dh, half);
         vf sum = {0};
-        for (int64_t j = 0; j < dh; j += VL)
-            sum += vf_at(d_o.x + i * d_o.ld, j, dh) * hid_at(o, j, dh);
+        for (int64_t j = 0; j < dh; j += VL) sum += hid_at(d_o, j, dh) * hid_at(o, j, dh);
         w->delta[i] = vf_sum(sum);
         w->lse[i] = cpu_row(a->lse, row + i)[head];
     }
@@ -60,30 +62,39 @@ static void queries_bwd(scratch *w, const owner *t, int64_t head, int64_t first,
     const wk_attn_bwd_args *a = t->a;
     const int64_t queries = cpu_min(ATTN_BLOCK, t->length - first), row = t->start + first;
     const int64_t dh = t->dh, col = head * dh, kv = t->group * dh;
+    const bool paired = attn_paired(a->q);
+    const int64_t words = attn_words(dh, paired);
     if (a->causal) to = cpu_min(to, first + queries);
     const attn_rows q = attn_read(a->q, row, queries, col, dh, w->q_rows.x);
     const attn_rows d_o = attn_read(a->d_o, row, queries, col, dh, w->do_rows.x);
+    const attn_rows q_b = attn_along(a->q, row, queries, col, dh, q, w->q_along.x);
+    const attn_rows do_b = attn_along(a->d_o, row, queries, col, dh, d_o, w->do_along.x);
     attn_rows dq = {0};
     if (what & DQ) dq = attn_begin(a->dq, row, queries, col, dh, w->dq.x);
-    load_rows(w, a, d_o, row, queries, head, dh);
-    attn_pack(&w->q, q, queries, dh);
-    attn_pack(&w->d_o, d_o, queries, dh);
+    load_rows(w, a, row, queries, head, dh);
+    attn_pack(&w->q, q, queries, words);
+    attn_pack(&w->d_o, d_o, queries, words);
     for (int64_t key = from; key < to; key += ATTN_BLOCK) {
         const int64_t keys = cpu_min(ATTN_BLOCK, to - key);
         const attn_rows k = attn_read(a->k, t->start + key, keys, kv, dh, w->k_rows.x);
         const attn_rows v = attn_read(a->v, t->start + key, keys, kv, dh, w->v_rows.x);
-        attn_scores_of(&w->p, k, keys, &w->q, queries, dh);
-        attn_scores_of(&w->ds, v, keys, &w->d_o, queries, dh);
+        attn_scores_of(&w->p, k, keys, &w->q, queries, words, paired);
+        attn_scores_of(&w->ds, v, keys, &w->d_o, queries, words, paired);
         softmax_bwd(w, keys, queries, a->scale, a->causal && key + keys > first, first, key);
-        cpu_tile p = {.a = w->p.x, .a_row = ATTN_BLOCK, .a_k = 1, .k = queries};
-        p.b = d_o.x, p.b_k = d_o.ld, p.c = dv.x + (key - from) * dv.ld, p.c_row = dv.ld;
-        if (what & DKV) attn_add_product(p, keys, dh);
-        p.a = w->ds.x;
-        p.b = q.x, p.b_k = q.ld, p.c = dk.x + (key - from) * dk.ld, p.c_row = dk.ld;
-        if (what & DKV) attn_add_product(p, keys, dh);
-        p.a_row = 1, p.a_k = ATTN_BLOCK, p.k = keys;
-        p.b = k.x, p.b_k = k.ld, p.c = dq.x, p.c_row = dq.ld;
-        if (what & DQ) attn_add_product(p, queries, dh);
+        if (what & DKV) {
+            cpu_tile p = attn_along_queries(&w->p, keys, queries, paired, &w->pairs);
+            p.b = do_b.x, p.b_k = do_b.ld, p.c = dv.x + (key - from) * dv.ld, p.c_row = dv.ld;
+            attn_add_product(p, keys, dh);
+            p = attn_along_queries(&w->ds, keys, queries, paired, &w->pairs);
+            p.b = q_b.x, p.b_k = q_b.ld, p.c = dk.x + (key - from) * dk.ld, p.c_row = dk.ld;
+            attn_add_product(p, keys, dh);
+        }
+        if (what & DQ) {
+            const attn_rows k_b = attn_along(a->k, t->start + key, keys, kv, dh, k, w->k_along.x);
+            cpu_tile p = attn_along_keys(&w->ds, keys, queries, paired, &w->pairs);
+            p.b = k_b.x, p.b_k = k_b.ld, p.c = dq.x, p.c_row = dq.ld;
+            attn_add_product(p, queries, dh);
+        }
     }
     if (what & DQ) attn_end(a->dq, row, queries, col, dh, dq);
 }
