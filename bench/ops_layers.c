@@ -21,8 +21,8 @@ void ops_bench_linear(ops_bench *b, int64_t m, int64_t o, int64_t d) {
     const size_t mark = wk_arena_mark(&b->arena);
     const wk_dtype h = b->dev->hidden;
     wk_weight w = {.w = ops_random(b, h, o, d), .o = o, .d = d};
-    const size_t fwd = wk_weight_pack_bytes(b->dev, o, d, false),
-                 dx = wk_weight_pack_bytes(b->dev, o, d, true);
+    const size_t fwd = wk_weight_pack_bytes(b->dev, o, d, h, false),
+                 dx = wk_weight_pack_bytes(b->dev, o, d, h, true);
     if (fwd) w.fwd = ops_zeros(b, WK_U8, (int64_t)fwd, 0);
     if (dx) w.dx = ops_zeros(b, WK_U8, (int64_t)dx, 0);
     ops_must(b, wk_weight_pack(b->dev, &(wk_weight_pack_args){.weight = &w}));

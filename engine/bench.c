@@ -89,7 +89,8 @@ static weft_status run_bench(weft_engine *e, const weft_plan *plan, weft_bench *
                              weft_profile *phases) {
     weft_round_report r;
     WEFT_TRY(first_round(e, false, false, NULL, &r));
-    if (r.tokens != plan->profile_tokens || e->work.steps != plan->profile_steps)
+    const bool other_tokens = !plan->profile_is_sampled && r.tokens != plan->profile_tokens;
+    if (other_tokens || e->work.steps != plan->profile_steps)
         return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG,
                          "the plan is of another job: it counts %lld tokens in %lld steps, the "
                          "round has %lld in %lld",

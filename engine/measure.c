@@ -106,7 +106,7 @@ static weft_status measure(weft_engine *e, wk_arena *a, int64_t side, weft_ceili
     WEFT_TRY(wk_arena_mat(a, &t.product.x, "ceiling", dev->hidden, side, side));
     WEFT_TRY(wk_arena_mat(a, &t.product.y, "ceiling", dev->hidden, side, side));
     WEFT_TRY(wk_arena_mat(a, &w.w, "ceiling", dev->hidden, side, side));
-    const size_t packed = wk_weight_pack_bytes(dev, side, side, false);
+    const size_t packed = wk_weight_pack_bytes(dev, side, side, dev->hidden, false);
     if (packed) WEFT_TRY(wk_arena_vec(a, &w.fwd, "ceiling", WK_U8, (int64_t)packed));
     WEFT_TRY(wk_arena_mat(a, &t.copy.x, "ceiling", WK_F32, 4 * side, side));
     WEFT_TRY(wk_arena_mat(a, &t.copy.y, "ceiling", WK_F32, 4 * side, side));

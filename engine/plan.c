@@ -1,6 +1,6 @@
-/* What a run would take: the real opening and the real first round, on the dry backend. Ops only
- * count FLOPs there, arenas only count bytes, so a plan takes milliseconds and cannot disagree with
- * the code. */
+/* What a run would take: the real opening and the real first round, or the beginnings of its visits
+ * when they are long, on the dry backend. Ops only count FLOPs there, arenas only count bytes, so a
+ * plan takes milliseconds and cannot disagree with the code. */
 #include "engine/engine.h"
 #include "kernels/dev.h"
 
@@ -22,9 +22,8 @@ static uint64_t rows_bytes(const weft_rows *rows) {
     return tokens * (4u + (rows->type ? 1u : 0u)) + n * (8u + 4u + (rows->client ? 4u : 0u));
 }
 
-/* The items partition what the arenas hold, so the total is exact. `workspace`: what the device
- * holds besides them. */
-static void list_items(weft_plan *plan, const weft_engine *e, uint64_t workspace) {
+/* The items partition what the arenas hold, so the total is exact. */
+static void list_items(weft_plan *plan, const weft_engine *e) {
     uint64_t slots = tensor_bytes(e->slots.w) + tensor_bytes(e->slots.g);
     uint64_t moments = tensor_bytes(e->slots.m) + tensor_bytes(e->slots.v);
     uint64_t batch = 4u * (uint64_t)we_pack_words(e->limits);
@@ -44,23 +43,6 @@ static void list_items(weft_plan *plan, const weft_engine *e, uint64_t workspace
         add_item(plan, "host: partition",
                  (uint64_t)e->partition->offset[e->partition->n_clients] * 4u +
                      (uint64_t)e->partition->n_clients * 8u);
-    add_item(plan, "device workspace", workspace);
-}
-
-static void describe(weft_plan *plan, const weft_engine *e, const wk_dev *dev) {
-    plan->base_parameters = e->model.base_parameters;
-    plan->adapter_numel = e->model.lora.numel;
-    plan->slots = e->slots.n;
-    plan->pack_tokens = e->limits.tokens;
-    plan->backend = dev->backend->name;
-    plan->hidden_dtype = wk_dtype_name(dev->hidden);
-    memcpy(plan->device_reason, e->device_reason, sizeof plan->device_reason);
-}
-
-void weft_engine_memory(const weft_engine *e, weft_plan *out) {
-    *out = (weft_plan){0};
-    describe(out, e, e->dev);
-    list_items(out, e, e->dev->held - e->base.capacity - e->run.capacity - e->step.capacity);
 }
 
 /* Means over cohorts: every client is equally likely to be drawn. */
@@ -83,10 +65,65 @@ static void expect_round(weft_plan *plan, const weft_engine *e) {
     plan->tokens *= share;
 }
 
+/* ---- round 1 ---- */
+
+/* Long visits repeat themselves: so many steps of all clients together say what they cost. */
+#define STEPS_ENOUGH 1024
+
+/* Steps of round 1's cohort, and optimizer steps, each of all clients of a wave. */
+static void count_steps(const weft_engine *e, double *client_steps, double *steps) {
+    const weft_partition *part = e->partition;
+    *client_steps = *steps = 0;
+    for (int32_t first = 0; first < e->cohort_size; first += e->slots.n) {
+        int64_t longest = 0;
+        for (int32_t i = first; i < e->cohort_size && i < first + e->slots.n; i++) {
+            const int32_t c = e->cohort[i];
+            const int64_t n = we_visit_steps(e->cfg, part->offset[c + 1] - part->offset[c]);
+            *client_steps += (double)n;
+            if (n > longest) longest = n;
+        }
+        *steps += (double)longest;
+    }
+}
+
+static void scale(weft_plan *plan, double by) {
+    for (int32_t i = 0; i <= plan->profile.n; i++) {
+        weft_phase_cost *c = i < plan->profile.n ? &plan->profile.phase[i] : &plan->profile.total;
+        c->flops *= by, c->bytes *= by;
+        c->ops = (uint64_t)((double)c->ops * by),
+        c->launches = (uint64_t)((double)c->launches * by);
+    }
+    plan->model_flops *= by;
+    plan->profile_tokens = (int64_t)((double)plan->profile_tokens * by);
+}
+
+static weft_status plan_round(weft_plan *plan, weft_engine *e) {
+    weft_round_report r = {0};
+    double all, steps;
+    we_cohort_sample(e->cfg, e->partition->n_clients, 1, e->cohort);
+    count_steps(e, &all, &steps);
+    if (all > STEPS_ENOUGH) e->visit_share = STEPS_ENOUGH / all;
+    WEFT_TRY(we_profile_round(e, false, &plan->profile, &r));
+    plan->profile_tokens = r.tokens;
+    plan->profile_steps = (int64_t)steps;
+    plan->model_flops = we_model_flops(&e->model, &e->work);
+    plan->profile_is_sampled = (double)r.steps < all;
+    if (plan->profile_is_sampled) scale(plan, all / (double)r.steps);
+    expect_round(plan, e);
+    plan->packs = (double)r.packs * plan->tokens / (double)r.tokens;
+    plan->flops = e->dev->count.flops * plan->tokens / (double)r.tokens;
+    plan->wire_down = (double)r.wire.down;
+    plan->wire_up = (double)r.wire.up;
+    return WEFT_OK;
+}
+
 static weft_status dry_run(weft_plan *plan, weft_engine *e) {
     wk_dev *target = NULL;
     weft_status st = we_engine_open_device(e, &target);
     if (st != WEFT_OK) goto out;
+    plan->backend = target->backend->name;
+    plan->hidden_dtype = wk_dtype_name(target->hidden);
+    memcpy(plan->device_reason, e->device_reason, sizeof plan->device_reason);
     wk_dev_options dry = {.backend = "dry", .threads = 1, .hidden = target->hidden};
     WEFT_TRY_GOTO(st, wk_dev_open(&e->dev, &e->ctx, &dry), out);
     wk_dev_dry_plan_for(e->dev, target);
@@ -94,20 +131,9 @@ static weft_status dry_run(weft_plan *plan, weft_engine *e) {
     wk_arena_open_measure(&e->run, e->dev, "run");
     wk_arena_open_measure(&e->step, e->dev, "step");
     WEFT_TRY_GOTO(st, we_engine_place(e), out);
-    describe(plan, e, target);
-    list_items(plan, e, target->held); /* no arena is on it */
-    if (e->slots.n > 0) {
-        weft_round_report r = {0};
-        WEFT_TRY_GOTO(st, we_profile_round(e, false, &plan->profile, &r), out);
-        plan->profile_tokens = r.tokens;
-        plan->profile_steps = e->work.steps;
-        plan->model_flops = we_model_flops(&e->model, &e->work);
-        expect_round(plan, e);
-        plan->packs = (double)r.packs * plan->tokens / (double)r.tokens;
-        plan->flops = e->dev->count.flops * plan->tokens / (double)r.tokens;
-        plan->wire_down = (double)r.wire.down;
-        plan->wire_up = (double)r.wire.up;
-    }
+    list_items(plan, e);
+    add_item(plan, "device workspace", target->held);
+    if (e->slots.n > 0) st = plan_round(plan, e);
 out:
     if (e->dev) wk_dev_dry_plan_for(e->dev, NULL);
     wk_dev_close(target);
@@ -120,6 +146,10 @@ weft_status weft_plan_build(weft_plan *out, const weft_engine_options *options, 
     if (st != WEFT_OK) return st;
     weft_plan plan = {0};
     WEFT_TRY_GOTO(st, we_engine_describe(e, options), out);
+    plan.base_parameters = e->model.base_parameters;
+    plan.adapter_numel = e->model.lora.numel;
+    plan.slots = e->slots.n;
+    plan.pack_tokens = e->limits.tokens;
     WEFT_TRY_GOTO(st, dry_run(&plan, e), out);
     *out = plan;
 out:

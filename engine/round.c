@@ -16,6 +16,7 @@ static void visit_init(weft_engine *e, we_visit *v, int32_t client) {
     v->rows = e->partition->row + from;
     v->n_rows = e->partition->offset[client + 1] - from;
     v->steps = we_visit_steps(e->cfg, v->n_rows);
+    if (e->visit_share > 0) v->steps = (int64_t)ceil((double)v->steps * e->visit_share);
     v->order = order;
     v->epoch = -1;
 }

@@ -80,7 +80,7 @@ static void add_end(wh_text *to, const wh_run_view *v) {
         const char *message = json_string_value(json_object_get(v->failure, "message"));
         wh_html_textf(to, "The run failed after %s: ", rounds);
         wh_html_text_cut(to, message ? message : "no message", 400);
-    } else if (!v->summary) {
+    } else if (!v->has_ended) {
         wh_html_textf(to,
                       "The run has not ended: what is recorded are %s. It still goes on, or it was "
                       "killed.",
@@ -121,8 +121,7 @@ static void add_tiles(wh_text *to, const wh_run_view *v) {
     }
     add_tile(to, wh_units_wire(a, sizeof a, v->bytes_up + v->bytes_down),
              "on the wire, up and down");
-    double numel = number(v->memory, "adapter_parameters"),
-           base = number(v->memory, "base_parameters");
+    double numel = number(v->plan, "adapter_parameters"), base = number(v->plan, "base_parameters");
     if (isfinite(numel) && isfinite(base)) {
         (void)snprintf(b, sizeof b, "trained, of %s parameters",
                        wh_units_count(a, sizeof a, base + numel));

@@ -72,9 +72,9 @@ static void measured_row(wh_text *to, const char *name, int64_t bytes, double to
 }
 
 void wh_report_memory(wh_text *to, const wh_run_view *v) {
-    const json_t *items = json_object_get(v->memory, "memory_bytes"), *value;
+    const json_t *items = json_object_get(v->plan, "memory_bytes"), *value;
     if (!json_is_object(items)) return;
-    const json_t *total_json = json_object_get(v->memory, "memory_bytes_total");
+    const json_t *total_json = json_object_get(v->plan, "memory_bytes_total");
     double total = json_number_value(total_json);
     char bytes[32], share[32];
     wh_text_add(to, "<h2>Memory</h2>\n<table>\n<tr><th>item, as weft plan lists "
@@ -94,7 +94,7 @@ void wh_report_memory(wh_text *to, const wh_run_view *v) {
     measured_row(to, "measured: resident set, its peak", v->peak_rss, total);
     wh_text_add(to, "</table>\n<p class=\"dim\">The resident set also holds pages of files: the "
                     "program, its libraries, and what was read of the model. ");
-    const char *backend = json_string_value(json_object_get(v->memory, "backend"));
+    const char *backend = json_string_value(json_object_get(v->plan, "backend"));
     if (backend && strcmp(backend, "cuda") == 0)
         wh_text_add(to, "Planned items without &quot;host&quot; are memory of the device, which "
                         "these measurements do not see.");

@@ -18,22 +18,12 @@ static const char *label_name(const void *ud, int32_t label) {
     return labels ? wh_labels_name(labels, label) : NULL;
 }
 
-static json_t *memory_json(const weft_plan *m) {
-    json_t *o = wh_json_with(json_object(), "backend", json_string(m->backend));
-    o = wh_json_with(o, "dtype", json_string(m->hidden_dtype));
-    o = wh_json_with(o, "base_parameters", json_integer(m->base_parameters));
-    o = wh_json_with(o, "adapter_parameters", json_integer(m->adapter_numel));
-    o = wh_json_with(o, "slots", json_integer(m->slots));
-    o = wh_json_with(o, "pack_tokens", json_integer(m->pack_tokens));
-    o = wh_json_with(o, "memory_bytes", wh_plan_memory_json(m));
-    return wh_json_with(o, "memory_bytes_total", json_integer((json_int_t)m->bytes_total));
-}
-
-weft_status wh_run_facts_write(const wh_run_folder *run, const wh_job *job,
-                               const weft_engine *engine, weft_error *err) {
-    weft_plan memory;
-    weft_engine_memory(engine, &memory);
-    WEFT_TRY(write_json(run, "memory.json", memory_json(&memory), err));
+weft_status wh_run_facts_write(const wh_run_folder *run, const wh_job *job, const weft_plan *plan,
+                               weft_error *err) {
+    WEFT_TRY(write_json(run, "plan.json",
+                        wh_plan_json(plan, weft_config_int(job->config, "fl.num_rounds"),
+                                     weft_config_int(job->config, "fl.clients_per_round")),
+                        err));
     json_t *summary = NULL;
     WEFT_TRY(wh_partition_summary(&summary, job->partition, &job->train.rows, label_name,
                                   job->labels, err));

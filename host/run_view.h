@@ -23,8 +23,10 @@ typedef struct wh_span {
 typedef struct wh_run_view {
     char *folder, *name;
     /* Whole files; NULL when they are not there. */
-    json_t *summary, *memory, *partition, *env;
-    json_t *baselines, *failure; /* last events of these kinds */
+    json_t *summary, *plan, *partition, *env;
+    json_t *baselines,
+        *failure;   /* last events of these kinds; failure: unless it went on after it */
+    bool has_ended; /* nothing after its end, stop or failure; a resumed run may not have */
     weft_config *config;
     char *config_text, *command;
     /* metrics.jsonl and timing.jsonl */

@@ -1,5 +1,6 @@
 #include "host/tb_log.h"
 
+#include "host/folder.h"
 #include "host/tb_event.h"
 
 #include <math.h>

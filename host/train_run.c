@@ -1,170 +1,18 @@
 #include "host/train_run.h"
 
-#include "host/config_write.h"
+#include "host/checkpoint.h"
 #include "host/interrupt.h"
-#include "host/partition_note.h"
+#include "host/json_util.h"
 #include "host/report_page.h"
 #include "host/run_facts.h"
-#include "host/units.h"
+#include "host/train_note.h"
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-/* ---- opening ---- */
 
 static weft_status fail_memory(weft_error *err) {
     return WEFT_FAIL(err, WEFT_E_MEM, "out of memory");
-}
-
-/* run.name, or one made of what the run is. */
-static weft_status choose_name(wh_train_run *run, weft_error *err) {
-    const weft_config *c = run->job->config;
-    const char *given = weft_config_text(c, "run.name");
-    if (given[0]) {
-        run->name = strdup(given);
-    } else {
-        char dataset[64];
-        wh_job_dataset_name(dataset, sizeof dataset, run->job);
-        int64_t batch = weft_config_int(c, "client.batch_size");
-        int64_t micro = weft_config_int(c, "client.micro_batch_size");
-        int64_t steps = weft_config_int(c, "client.local_steps");
-        wh_run_title title = {
-            .model = wh_model_folder_short_name(run->job->model),
-            .dataset = dataset,
-            .strategy = weft_config_text(c, "fl.strategy"),
-            .n_clients = wh_job_clients(run->job),
-            .cohort = (int32_t)weft_config_int(c, "fl.clients_per_round"),
-            .local_steps = steps,
-            .local_epochs = steps > 0 ? 0 : weft_config_int(c, "client.local_epochs"),
-            .batch_size = (int32_t)batch,
-            .accumulation = micro > 0 ? (int32_t)((batch + micro - 1) / micro) : 1,
-            .max_length = (int32_t)weft_config_int(c, "data.max_length"),
-            .r = (int32_t)weft_config_int(c, "lora.r"),
-            .alpha = weft_config_real(c, "lora.alpha"),
-        };
-        run->name = wh_run_name(&title, time(NULL));
-    }
-    return run->name ? WEFT_OK : fail_memory(err);
-}
-
-static weft_status write_inputs(wh_train_run *run, weft_error *err) {
-    wh_job *job = run->job;
-    wh_text text = {0};
-    wh_config_write(&text, job->config, false);
-    weft_status st = wh_text_check(&text, "config.resolved.yaml", err);
-    if (st == WEFT_OK)
-        st = wh_run_folder_write(run->folder, "config.resolved.yaml", text.data, err);
-    wh_text_free(&text);
-    WEFT_TRY(st);
-    WEFT_TRY(wh_run_folder_write_command(run->folder, run->cli->argc, run->cli->argv, err));
-    WEFT_TRY(wh_run_folder_write_env(run->folder, &run->info, err));
-    char *path = wh_run_folder_file(run->folder, "partition.json");
-    if (!path) return fail_memory(err);
-    wh_partition_note note = wh_partition_note_of(job->config);
-    st = wh_partition_save(path, job->partition, &job->train.rows, &note, err);
-    free(path);
-    WEFT_TRY(st);
-    return wh_run_facts_write(run->folder, job, run->engine, err);
-}
-
-static weft_status place_state(wh_train_run *run, weft_error *err) {
-    char *path = wh_run_folder_file(run->folder, "client_state.bin");
-    weft_status st = path ? wh_state_file_set(&run->job->state, path, err) : fail_memory(err);
-    free(path);
-    return st;
-}
-
-static void fill_summary(wh_train_run *run) {
-    const wh_job *job = run->job;
-    wh_summary *s = &run->summary;
-    s->name = run->name;
-    s->folder = wh_run_folder_path(run->folder);
-    s->model = wh_model_folder_id(job->model);
-    s->architecture = run->info.architecture;
-    s->backend = run->info.backend;
-    s->backend_note = run->info.backend_note;
-    s->dtype = run->info.hidden_dtype;
-    s->device_reason = run->info.device_reason;
-    s->strategy = weft_config_text(job->config, "fl.strategy");
-    s->partition = weft_config_text(job->config, "partition.kind");
-    s->seed = (uint64_t)weft_config_int(job->config, "run.seed");
-    s->num_clients = wh_job_clients(job);
-    s->clients_per_round = (int32_t)weft_config_int(job->config, "fl.clients_per_round");
-    s->rounds_planned = weft_config_int(job->config, "fl.num_rounds");
-    s->train_rows = job->train.rows.n_rows;
-    s->test_rows = job->has_test ? job->test.rows.n_rows : 0;
-    s->base_parameters = run->info.base_parameters;
-    s->adapter_numel = run->info.adapter_numel;
-    s->binary_f1 = job->train.label && run->info.num_labels == 2;
-}
-
-static void describe(wh_train_run *run) {
-    const weft_engine_info *i = &run->info;
-    wh_log *log = &run->job->log;
-    char a[32], b[32];
-    wh_log_info(log, "model: %s, %s parameters, frozen", i->architecture,
-                wh_units_count(a, sizeof a, (double)i->base_parameters));
-    wh_job_tell_device(run->job, i);
-    wh_log_info(log, "adapter: r=%d on %s, and %s: %s numbers, %s per client and direction",
-                i->lora_r, i->target_modules, i->modules_to_save,
-                wh_units_grouped(a, sizeof a, i->adapter_numel),
-                wh_units_wire(b, sizeof b, 4.0 * (double)i->adapter_numel));
-    wh_log_info(log, "clients: %d, %d in each round, %d trained at once", run->summary.num_clients,
-                run->summary.clients_per_round, i->slots);
-    wh_log_info(log, "run folder: %s", run->summary.folder);
-}
-
-weft_status wh_train_run_open(wh_train_run *run, wh_job *job, const wh_cli *cli, weft_error *err) {
-    memset(run, 0, sizeof *run);
-    run->job = job;
-    run->cli = cli;
-    run->started = wh_clock();
-    weft_engine_options options = wh_job_engine_options(job);
-    WEFT_TRY(weft_engine_open(&run->engine, &options, err));
-    weft_engine_info_get(run->engine, &run->info);
-    const char *start = weft_config_text(job->config, "lora.init_from");
-    if (start[0]) WEFT_TRY(wh_job_import_adapter(job, run->engine, start, err));
-    int64_t cohort = weft_config_int(job->config, "fl.clients_per_round");
-    run->client_eval = calloc((size_t)cohort, sizeof *run->client_eval);
-    if (!run->client_eval) return fail_memory(err);
-
-    WEFT_TRY(choose_name(run, err));
-    WEFT_TRY(wh_run_folder_create(&run->folder, weft_config_text(job->config, "run.output_dir"),
-                                  run->name, weft_config_bool(job->config, "run.overwrite"), err));
-    WEFT_TRY(write_inputs(run, err));
-    WEFT_TRY(place_state(run, err));
-    fill_summary(run);
-    wh_run_log_options log = {
-        .is_regression = job->train.target != NULL,
-        .binary_f1 = run->summary.binary_f1,
-        .evaluates_clients = weft_config_int(job->config, "eval.clients_every") > 0,
-    };
-    WEFT_TRY(wh_run_log_open(&run->log, run->folder, &log, err));
-    if (weft_config_bool(job->config, "log.tensorboard"))
-        WEFT_TRY(wh_tb_open(&run->tb, run->folder, err));
-    wh_log_attach(&job->log, run->log);
-    describe(run);
-    return WEFT_OK;
-}
-
-void wh_train_run_close(wh_train_run *run) {
-    if (run->job) wh_log_attach(&run->job->log, NULL);
-    weft_error late = {0}; /* everything that matters was flushed before */
-    if (wh_run_log_close(run->log, &late) != WEFT_OK && run->job) {
-        wh_log_warn(&run->job->log, "%s", late.text);
-    }
-    if (wh_tb_close(run->tb, &late) != WEFT_OK && run->job) {
-        wh_log_warn(&run->job->log, "%s", late.text);
-    }
-    if (run->job) wh_state_file_close(&run->job->state);
-    wh_run_folder_close(run->folder);
-    weft_engine_close(run->engine);
-    free(run->client_eval);
-    free(run->name);
-    memset(run, 0, sizeof *run);
 }
 
 /* ---- rounds ---- */
@@ -233,47 +81,105 @@ static void tell_round(wh_train_run *run, const weft_round_report *report, bool 
                 wh_metrics_main_name(m->is_regression), wh_metrics_main(m));
 }
 
-/* One round with its evaluations and its lines in the run folder. A signal during the evaluation
- * leaves the round complete but not evaluated. */
-static weft_status one_round(wh_train_run *run, int64_t round, weft_error *err) {
-    const weft_config *c = run->job->config;
-    int64_t last = run->summary.rounds_planned;
-    weft_round_report report;
-    double start = wh_clock();
-    run->job->progress.state.round = round;
-    WEFT_TRY(weft_engine_round(run->engine, &report, err));
-    double trained = wh_clock();
-    count_round(run, &report, trained - start);
+/* How long the files that tell of rounds are; NULL: out of memory. */
+static json_t *offsets(const wh_train_run *run) {
+    json_t *o = wh_run_log_offsets(run->log);
+    if (!run->tb) return o;
+    return wh_json_with(o, WH_TB_FILE, json_integer(wh_append_offset(wh_tb_file(run->tb))));
+}
 
+/* The evaluations of a round that was trained, and its lines in the run folder. A signal during
+ * them leaves it pending. */
+static weft_status record_round(wh_train_run *run, const weft_round_report *report, double seconds,
+                                weft_error *err) {
+    const weft_config *c = run->job->config;
+    const int64_t last = run->summary.rounds_planned, round = report->round;
+    const double trained = wh_clock();
+    json_decref(run->files);
+    run->files = offsets(run);
+    if (!run->files) return fail_memory(err);
     bool due = run->job->has_test && is_due(round, weft_config_int(c, "eval.every"), last);
     int64_t every = weft_config_int(c, "eval.clients_every");
     bool clients_due = every > 0 && is_due(round, every, last);
     weft_status st = due ? evaluate(run, round, err) : WEFT_OK;
     bool evaluated = due && st == WEFT_OK;
-    if (st == WEFT_OK && clients_due) st = evaluate_clients(run, &report, err);
+    if (st == WEFT_OK && clients_due) st = evaluate_clients(run, report, err);
     if (st != WEFT_OK && st != WEFT_E_STOPPED) return st;
     bool clients_evaluated = clients_due && st == WEFT_OK;
 
-    WEFT_TRY(wh_run_log_round(run->log, &report, evaluated ? &run->summary.metrics : NULL,
+    WEFT_TRY(wh_run_log_round(run->log, report, evaluated ? &run->summary.metrics : NULL,
                               clients_evaluated ? run->client_eval : NULL, err));
     wh_round_timing timing = {.round = round,
-                              .tokens = report.tokens,
-                              .clients = report.n_clients,
-                              .packs = report.packs,
-                              .train_seconds = trained - start,
+                              .tokens = report->tokens,
+                              .clients = report->n_clients,
+                              .packs = report->packs,
+                              .train_seconds = seconds,
                               .eval_seconds = wh_clock() - trained,
                               .peak_rss_bytes = wh_peak_rss_bytes(),
                               .anon_rss_bytes = wh_anon_rss_bytes(),
-                              .swap = report.swap};
+                              .swap = report->swap};
     WEFT_TRY(wh_run_log_timing(run->log, &timing, err));
     if (run->tb) {
-        WEFT_TRY(wh_tb_round(run->tb, &report, evaluated ? &run->summary.metrics : NULL,
+        WEFT_TRY(wh_tb_round(run->tb, report, evaluated ? &run->summary.metrics : NULL,
                              run->summary.binary_f1, &timing, err));
         WEFT_TRY(wh_append_flush(wh_tb_file(run->tb), err));
     }
-    tell_round(run, &report, evaluated);
+    tell_round(run, report, evaluated);
     WEFT_TRY(wh_run_log_flush(run->log, false, err));
+    run->is_pending = st != WEFT_OK;
+    if (run->is_pending) run->pending = *report, run->pending_seconds = seconds;
     return st;
+}
+
+static weft_status one_round(wh_train_run *run, int64_t round, weft_error *err) {
+    weft_round_report report;
+    double start = wh_clock();
+    run->job->progress.state.round = round;
+    WEFT_TRY(weft_engine_round(run->engine, &report, err));
+    double seconds = wh_clock() - start;
+    count_round(run, &report, seconds);
+    return record_round(run, &report, seconds, err);
+}
+
+/* ---- checkpoints ---- */
+
+/* A line about the adapter for its model card. */
+static void describe_adapter(char *out, size_t n, const wh_train_run *run) {
+    const wh_summary *s = &run->summary;
+    char metric[96] = "";
+    if (s->has_metrics) {
+        (void)snprintf(metric, sizeof metric, ", %s %.4f on %" PRId64 " test rows",
+                       wh_metrics_main_name(s->metrics.is_regression), wh_metrics_main(&s->metrics),
+                       s->metrics.n);
+    }
+    (void)snprintf(out, n,
+                   "Trained by federated LoRA with Weft %s: %s, %" PRId64
+                   " rounds, %d of %d clients a round, seed %" PRIu64 "%s.\n",
+                   WEFT_VERSION, s->strategy, s->rounds_done, s->clients_per_round, s->num_clients,
+                   s->seed, metric);
+}
+
+static weft_status save_checkpoint(wh_train_run *run, weft_error *err) {
+    char card[1024];
+    const weft_config *c = run->job->config;
+    WEFT_TRY(wh_run_log_flush(run->log, true, err)); /* what it counts on is on the disk */
+    if (run->tb) WEFT_TRY(wh_append_sync(wh_tb_file(run->tb), err));
+    json_t *files = run->is_pending ? json_incref(run->files) : offsets(run);
+    json_t *note = files ? wh_train_note(run, files) : NULL;
+    json_decref(files);
+    if (!note) return fail_memory(err);
+    describe_adapter(card, sizeof card, run);
+    weft_status st =
+        wh_checkpoint_save(wh_run_folder_path(run->folder), run->job, run->engine, note, card,
+                           weft_config_int(c, "checkpoint.save_total_limit"), err);
+    json_decref(note);
+    return st;
+}
+
+static weft_status save_when_due(wh_train_run *run, int64_t round, weft_error *err) {
+    const int64_t every = weft_config_int(run->job->config, "checkpoint.save_every");
+    if (every == 0 || !is_due(round, every, run->summary.rounds_planned)) return WEFT_OK;
+    return save_checkpoint(run, err);
 }
 
 static weft_status baselines(wh_train_run *run, weft_error *err) {
@@ -289,9 +195,8 @@ static weft_status baselines(wh_train_run *run, weft_error *err) {
 
 weft_status wh_train_run_rounds(wh_train_run *run, weft_error *err) {
     wh_job *job = run->job;
-    WEFT_TRY(wh_run_log_event(run->log, "start", NULL, err));
     WEFT_TRY(wh_run_log_flush(run->log, false, err)); /* a reader need not wait for a round */
-    if (weft_config_bool(job->config, "eval.baselines")) {
+    if (weft_config_bool(job->config, "eval.baselines") && !run->summary.has_baselines) {
         if (job->has_test) {
             WEFT_TRY(baselines(run, err));
         } else {
@@ -299,10 +204,18 @@ weft_status wh_train_run_rounds(wh_train_run *run, weft_error *err) {
         }
     }
     job->progress.state.num_rounds = run->summary.rounds_planned;
+    job->first_round = run->summary.rounds_done + 1;
     job->loop_started = wh_clock();
     weft_status st = WEFT_OK;
-    for (int64_t round = 1; st == WEFT_OK && round <= run->summary.rounds_planned; round++) {
+    if (run->is_pending) {
+        job->progress.state.round = run->pending.round;
+        st = record_round(run, &run->pending, run->pending_seconds, err);
+        if (st == WEFT_OK) st = save_when_due(run, run->pending.round, err);
+    }
+    for (int64_t round = run->summary.rounds_done + 1;
+         st == WEFT_OK && round <= run->summary.rounds_planned; round++) {
         st = one_round(run, round, err);
+        if (st == WEFT_OK) st = save_when_due(run, round, err);
         /* A signal between two ticks is a request to stop too; after the last round it is moot. */
         if (st == WEFT_OK && wh_interrupt_signal() && round < run->summary.rounds_planned) {
             st = WEFT_FAIL(err, WEFT_E_STOPPED, "stopped by a signal");
@@ -316,18 +229,8 @@ weft_status wh_train_run_rounds(wh_train_run *run, weft_error *err) {
 /* ---- the end ---- */
 
 static weft_status export_adapter(wh_train_run *run, weft_error *err) {
-    const wh_summary *s = &run->summary;
-    char card[1024], metric[96] = "";
-    if (s->has_metrics) {
-        (void)snprintf(metric, sizeof metric, ", %s %.4f on %" PRId64 " test rows",
-                       wh_metrics_main_name(s->metrics.is_regression), wh_metrics_main(&s->metrics),
-                       s->metrics.n);
-    }
-    (void)snprintf(card, sizeof card,
-                   "Trained by federated LoRA with Weft %s: %s, %" PRId64
-                   " rounds, %d of %d clients a round, seed %" PRIu64 "%s.\n",
-                   WEFT_VERSION, s->strategy, s->rounds_done, s->clients_per_round, s->num_clients,
-                   s->seed, metric);
+    char card[1024];
+    describe_adapter(card, sizeof card, run);
     char *path = wh_run_folder_file(run->folder, "adapter");
     if (!path) return fail_memory(err);
     weft_status st = wh_job_export_adapter(run->job, run->engine, path, card, err);
@@ -338,7 +241,8 @@ static weft_status export_adapter(wh_train_run *run, weft_error *err) {
 weft_status wh_train_run_finish(wh_train_run *run, int signal, weft_error *err) {
     wh_summary *s = &run->summary;
     s->signal = signal;
-    s->seconds_total = wh_clock() - run->started;
+    s->seconds_total = wh_train_run_seconds(run);
+    if (signal) WEFT_TRY(save_checkpoint(run, err));
     if (s->rounds_done > 0) WEFT_TRY(export_adapter(run, err));
     json_t *json = wh_summary_json(s);
     weft_status st =

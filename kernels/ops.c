@@ -11,6 +11,6 @@
 WK_OPS(X)
 #undef X
 
-size_t wk_weight_pack_bytes(wk_dev *dev, int64_t o, int64_t d, bool dx) {
-    return dev->ops.weight_pack_bytes(dev, o, d, dx);
+size_t wk_weight_pack_bytes(wk_dev *dev, int64_t o, int64_t d, wk_dtype dtype, bool dx) {
+    return dev->ops.weight_pack_bytes(dev, o, d, dtype, dx);
 }

@@ -392,12 +392,12 @@ typedef struct wk_ops {
 #define X(op) weft_status (*op)(wk_dev * dev, const wk_##op##_args *a);
     WK_OPS(X)
 #undef X
-    /* Bytes that weight_pack wants in weight->fwd (dx = false) or weight->dx (dx = true); 0 when
-     * the backend computes that product from the plain copy. */
-    size_t (*weight_pack_bytes)(wk_dev *dev, int64_t o, int64_t d, bool dx);
+    /* Bytes that weight_pack wants in weight->fwd (dx = false) or weight->dx (dx = true) for a W
+     * of this dtype; 0 when the backend computes that product from the plain copy. */
+    size_t (*weight_pack_bytes)(wk_dev *dev, int64_t o, int64_t d, wk_dtype dtype, bool dx);
 } wk_ops;
 
-size_t wk_weight_pack_bytes(wk_dev *dev, int64_t o, int64_t d, bool dx);
+size_t wk_weight_pack_bytes(wk_dev *dev, int64_t o, int64_t d, wk_dtype dtype, bool dx);
 
 #define X(op) WEFT_STATUS_OP(op)
 #define WEFT_STATUS_OP(op)                                                                         \

@@ -125,7 +125,7 @@ weft_status wk_check_weight_pack(wk_dev *dev, const wk_weight_pack_args *a) {
     wk_require(&c, wk_given(w->w), WEFT_E_ARG, "weight.w is not given");
     for (int dx = 0; dx < 2; dx++) {
         wk_tensor t = dx ? w->dx : w->fwd;
-        size_t want = wk_weight_pack_bytes(dev, w->o, w->d, dx != 0);
+        size_t want = wk_weight_pack_bytes(dev, w->o, w->d, w->w.dtype, dx != 0);
         wk_require(&c, !wk_given(t) || (size_t)t.dim[0] >= want, WEFT_E_SHAPE,
                    "weight.%s has %lld bytes, wk_weight_pack_bytes asks for %zu", dx ? "dx" : "fwd",
                    (long long)t.dim[0], want);

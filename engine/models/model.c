@@ -105,8 +105,8 @@ static weft_status place_group(we_group *g, wk_arena *base, wk_arena *staging, w
     wk_dev *dev = base->dev;
     wk_weight *w = &g->weight;
     const char *name = g->part[0].module;
-    size_t fwd = wk_weight_pack_bytes(dev, g->out, g->in, false);
-    size_t dx = needs_dx ? wk_weight_pack_bytes(dev, g->out, g->in, true) : 0;
+    size_t fwd = wk_weight_pack_bytes(dev, g->out, g->in, dtype, false);
+    size_t dx = needs_dx ? wk_weight_pack_bytes(dev, g->out, g->in, dtype, true) : 0;
     *w = (wk_weight){.o = g->out, .d = g->in};
     WEFT_TRY(wk_arena_vec(base, &g->bias, name, dtype, g->out));
     if (fwd) WEFT_TRY(wk_arena_vec(base, &w->fwd, name, WK_U8, (int64_t)fwd));

@@ -37,7 +37,7 @@ static inline float *cpu_row(wk_tensor t, int64_t i) {
 }
 
 /* One product of the frozen linears: out (M, n) = in (M, k) B (k, n) + bias + residual, or += when
- * accumulate. B was packed by the same implementation. */
+ * accumulate. B was packed by the same implementation from a weight of the dtype of the others. */
 typedef struct cpu_gemm_call {
     wk_tensor out, in, bias, residual;
     const void *packed;
@@ -49,7 +49,8 @@ typedef struct cpu_gemm_call {
 /* The own GEMM of one instruction set (vec_gemm.c). */
 typedef struct cpu_gemm_kernels {
     const char *isa; /* for dev->note */
-    size_t (*bytes)(int64_t n, int64_t k);
+    bool pairs;      /* multiplies bfloat16; else it widens them to float32 */
+    size_t (*bytes)(int64_t n, int64_t k, wk_dtype dtype);
     /* B (k, n) = w (k, n), or its transpose: w (n, k). */
     void (*pack)(wk_dev *dev, void *packed, wk_tensor w, bool transposed);
     void (*run)(wk_dev *dev, const cpu_gemm_call *call);
@@ -58,10 +59,14 @@ typedef struct cpu_gemm_kernels {
 typedef struct cpu_dnnl cpu_dnnl; /* gemm_dnnl.c */
 
 typedef struct cpu_impl {
-    wk_ops fast; /* what the gate lets float32 calls through to */
     const cpu_gemm_kernels *own;
     cpu_dnnl *dnnl; /* NULL: not chosen */
 } cpu_impl;
+
+/* Switches an open device to an instruction set (base, v3, v4, v4bf16; NULL: the best there is, with
+ * which a device opens) and its own GEMM; weights packed before must be packed again.
+ * WEFT_E_UNSUPPORTED when the processor lacks it. */
+WEFT_NODISCARD weft_status cpu_isa_select(wk_dev *dev, const char *name);
 
 /* A device opens with our own: nothing was faster where it was measured (README.md). */
 typedef enum cpu_gemm_kind { CPU_GEMM_OWN = 0, CPU_GEMM_DNNL = 1 } cpu_gemm_kind;
@@ -72,10 +77,7 @@ WEFT_NODISCARD weft_status cpu_gemm_select(wk_dev *dev, cpu_gemm_kind kind);
 void cpu_gemm_close(wk_dev *dev);
 void cpu_gemm_fill(wk_ops *table);
 
-/* Puts the ops that have hidden operands behind a check of their dtypes (hidden.c). */
-void cpu_gate(wk_ops *table);
-
-/* oneDNN (gemm_dnnl.c). Without WK_HAVE_DNNL open reports WEFT_E_UNSUPPORTED and the rest is
+/* oneDNN (gemm_dnnl.c), float32 only. Without WK_HAVE_DNNL open reports WEFT_E_UNSUPPORTED and the rest is
  * unreachable. A plan holds the primitives of one shape (n, k); weights of the same shape share it.
  */
 WEFT_NODISCARD weft_status cpu_dnnl_open(wk_dev *dev, cpu_dnnl **out);

@@ -1,5 +1,5 @@
-/* The frozen linears of the cpu backend: our own GEMM or oneDNN, weights packed for the one chosen;
- * the reference where a weight was not packed. */
+/* The frozen linears of the cpu backend: our own GEMM or, in float32, oneDNN, weights packed for the
+ * one chosen; the reference where a weight was not packed. */
 #include "kernels/cpu/cpu.h"
 
 #include <stdio.h>
@@ -8,11 +8,15 @@ weft_status cpu_gemm_select(wk_dev *dev, cpu_gemm_kind kind) {
     cpu_impl *impl = dev->impl;
     cpu_gemm_close(dev);
     if (kind == CPU_GEMM_DNNL) WEFT_TRY(cpu_dnnl_open(dev, &impl->dnnl));
+    const char *const half = dev->hidden != WK_BF16 ? ""
+                             : impl->own->pairs     ? ", bfloat16 multiplied as such"
+                                                    : ", bfloat16 widened to float32";
     if (impl->dnnl)
-        (void)snprintf(dev->note, sizeof dev->note, "instruction set %s, GEMM oneDNN %s",
-                       impl->own->isa, cpu_dnnl_name(impl->dnnl));
+        (void)snprintf(dev->note, sizeof dev->note, "instruction set %s, GEMM oneDNN %s%s",
+                       impl->own->isa, cpu_dnnl_name(impl->dnnl), half);
     else
-        (void)snprintf(dev->note, sizeof dev->note, "instruction set %s, GEMM own", impl->own->isa);
+        (void)snprintf(dev->note, sizeof dev->note, "instruction set %s, GEMM own%s",
+                       impl->own->isa, half);
     return WEFT_OK;
 }
 
@@ -22,16 +26,21 @@ void cpu_gemm_close(wk_dev *dev) {
     impl->dnnl = NULL;
 }
 
+static bool by_dnnl(const cpu_impl *impl, wk_dtype dtype) {
+    return impl->dnnl && dtype == WK_F32;
+}
+
 /* Forward: in (M, d) times the transpose of w (o, d). Gradient: in (M, o) times w. */
-static size_t weight_pack_bytes(wk_dev *dev, int64_t o, int64_t d, bool dx) {
+static size_t weight_pack_bytes(wk_dev *dev, int64_t o, int64_t d, wk_dtype dtype, bool dx) {
     cpu_impl *impl = dev->impl;
     const int64_t n = dx ? d : o, k = dx ? o : d;
-    return impl->dnnl ? cpu_dnnl_bytes(dev, impl->dnnl, n, k) : impl->own->bytes(n, k);
+    return by_dnnl(impl, dtype) ? cpu_dnnl_bytes(dev, impl->dnnl, n, k)
+                                : impl->own->bytes(n, k, dtype);
 }
 
 static weft_status pack(wk_dev *dev, wk_tensor w, wk_tensor packed, bool dx) {
     cpu_impl *impl = dev->impl;
-    if (!impl->dnnl) {
+    if (!by_dnnl(impl, w.dtype)) {
         impl->own->pack(dev, packed.data, w, !dx);
         return WEFT_OK;
     }
@@ -51,7 +60,7 @@ static weft_status weight_pack(wk_dev *dev, const wk_weight_pack_args *a) {
 static weft_status run(wk_dev *dev, cpu_gemm_call *call) {
     cpu_impl *impl = dev->impl;
     if (call->in.dim[0] == 0) return WEFT_OK;
-    if (!impl->dnnl) {
+    if (!by_dnnl(impl, call->in.dtype)) {
         impl->own->run(dev, call);
         return WEFT_OK;
     }

@@ -40,60 +40,67 @@ VEC_INLINE vf act_slope(vf x, wk_act kind) {
 }
 
 /* The kind is a constant in each instance, so no loop has a branch on it. */
-VEC_INLINE void row_fwd(float *y, const float *x, int64_t d, wk_act kind) {
-    for (int64_t j = 0; j < d; j += VL) vf_put(y, j, d, act(vf_at(x, j, d), kind));
+VEC_INLINE void some_fwd(hid y, hid x, int64_t d, wk_act kind) {
+    for (int64_t j = 0; j < d; j += VL) hid_put(y, j, d, act(hid_at(x, j, d), kind));
 }
 
-VEC_INLINE void row_bwd(float *dx, const float *dy, const float *x, int64_t d, wk_act kind) {
+VEC_INLINE void some_bwd(hid dx, hid dy, hid x, int64_t d, wk_act kind) {
     for (int64_t j = 0; j < d; j += VL)
-        vf_put(dx, j, d, vf_at(dy, j, d) * act_slope(vf_at(x, j, d), kind));
+        hid_put(dx, j, d, hid_at(dy, j, d) * act_slope(hid_at(x, j, d), kind));
+}
+
+VEC_INLINE void row_fwd(const wk_act_fwd_args *a, int64_t i, bool half) {
+    const int64_t d = wk_row_numel(a->x);
+    const hid y = hid_row(a->y, i, 0, half), x = hid_row(a->x, i, 0, half);
+    switch (a->act) {
+    case WK_ACT_GELU:
+        some_fwd(y, x, d, WK_ACT_GELU);
+        break;
+    case WK_ACT_GELU_TANH:
+        some_fwd(y, x, d, WK_ACT_GELU_TANH);
+        break;
+    case WK_ACT_RELU:
+        some_fwd(y, x, d, WK_ACT_RELU);
+        break;
+    case WK_ACT_TANH:
+        some_fwd(y, x, d, WK_ACT_TANH);
+        break;
+    }
+}
+
+VEC_INLINE void row_bwd(const wk_act_bwd_args *a, int64_t i, bool half) {
+    const int64_t d = wk_row_numel(a->x);
+    const hid dx = hid_row(a->dx, i, 0, half), dy = hid_row(a->dy, i, 0, half),
+              x = hid_row(a->x, i, 0, half);
+    switch (a->act) {
+    case WK_ACT_GELU:
+        some_bwd(dx, dy, x, d, WK_ACT_GELU);
+        break;
+    case WK_ACT_GELU_TANH:
+        some_bwd(dx, dy, x, d, WK_ACT_GELU_TANH);
+        break;
+    case WK_ACT_RELU:
+        some_bwd(dx, dy, x, d, WK_ACT_RELU);
+        break;
+    case WK_ACT_TANH:
+        some_bwd(dx, dy, x, d, WK_ACT_TANH);
+        break;
+    }
 }
 
 static weft_status act_fwd(wk_dev *dev, const wk_act_fwd_args *a) {
-    const int64_t n = a->x.dim[0], d = wk_row_numel(a->x);
-    CPU_PARALLEL_ROWS(cpu_threads(dev, n * d * 8))
-    for (int64_t i = 0; i < n; i++) {
-        float *y = cpu_row(a->y, i);
-        const float *x = cpu_row(a->x, i);
-        switch (a->act) {
-        case WK_ACT_GELU:
-            row_fwd(y, x, d, WK_ACT_GELU);
-            break;
-        case WK_ACT_GELU_TANH:
-            row_fwd(y, x, d, WK_ACT_GELU_TANH);
-            break;
-        case WK_ACT_RELU:
-            row_fwd(y, x, d, WK_ACT_RELU);
-            break;
-        case WK_ACT_TANH:
-            row_fwd(y, x, d, WK_ACT_TANH);
-            break;
-        }
-    }
+    const int64_t n = a->x.dim[0];
+    const bool half = is_half(a->x);
+    CPU_PARALLEL_ROWS(cpu_threads(dev, n * wk_row_numel(a->x) * 8))
+    for (int64_t i = 0; i < n; i++) HALF_1(row_fwd, half, a, i);
     return WEFT_OK;
 }
 
 static weft_status act_bwd(wk_dev *dev, const wk_act_bwd_args *a) {
-    const int64_t n = a->x.dim[0], d = wk_row_numel(a->x);
-    CPU_PARALLEL_ROWS(cpu_threads(dev, n * d * 8))
-    for (int64_t i = 0; i < n; i++) {
-        float *dx = cpu_row(a->dx, i);
-        const float *dy = cpu_row(a->dy, i), *x = cpu_row(a->x, i);
-        switch (a->act) {
-        case WK_ACT_GELU:
-            row_bwd(dx, dy, x, d, WK_ACT_GELU);
-            break;
-        case WK_ACT_GELU_TANH:
-            row_bwd(dx, dy, x, d, WK_ACT_GELU_TANH);
-            break;
-        case WK_ACT_RELU:
-            row_bwd(dx, dy, x, d, WK_ACT_RELU);
-            break;
-        case WK_ACT_TANH:
-            row_bwd(dx, dy, x, d, WK_ACT_TANH);
-            break;
-        }
-    }
+    const int64_t n = a->x.dim[0];
+    const bool half = is_half(a->x);
+    CPU_PARALLEL_ROWS(cpu_threads(dev, n * wk_row_numel(a->x) * 8))
+    for (int64_t i = 0; i < n; i++) HALF_1(row_bwd, half, a, i);
     return WEFT_OK;
 }
 

@@ -1,6 +1,5 @@
 /* Attention forward over packed sequences: online softmax over blocks of keys (Dao 2023, algorithm
- * 1). A task is one block of queries of one sequence and head; the output row itself collects the
- * sum. */
+ * 1). A task is one block of queries of one sequence and head. */
 #include "kernels/cpu/vec_attn.h"
 
 #include <math.h>
@@ -45,34 +44,36 @@ static void scale_row(float *o, int64_t dh, float by) {
 static void block_fwd(const wk_attn_fwd_args *a, int64_t start, int64_t length, int64_t head,
                       int64_t first, int64_t queries) {
     attn_block q;
+    attn_room in, along, out;
+    attn_pairs pairs;
     attn_scores s;
     running r;
     const int64_t dh = a->q.dim[1] / a->heads, kv = head / (a->heads / a->kv_heads) * dh;
+    const bool paired = attn_paired(a->q);
+    const int64_t words = attn_words(dh, paired);
     const int64_t end = a->causal ? first + queries : length;
-    float *o = cpu_row(a->o, start + first) + head * dh;
-    attn_pack(&q, cpu_row(a->q, start + first) + head * dh, a->q.ld, queries, dh);
+    const attn_rows o = attn_begin(a->o, start + first, queries, head * dh, dh, out.x);
+    attn_pack(&q, attn_read(a->q, start + first, queries, head * dh, dh, in.x), queries, words);
     for (int i = 0; i < ATTN_BLOCK; i++) r.max[i] = -__builtin_inff(), r.sum[i] = 0.0f;
-    for (int64_t i = 0; i < queries; i++) memset(o + i * a->o.ld, 0, (size_t)dh * sizeof *o);
     for (int64_t key = 0; key < end; key += ATTN_BLOCK) {
         const int64_t keys = cpu_min(ATTN_BLOCK, end - key);
-        attn_scores_of(&s, cpu_row(a->k, start + key) + kv, a->k.ld, keys, &q, queries, dh);
+        const attn_rows k = attn_read(a->k, start + key, keys, kv, dh, in.x);
+        attn_scores_of(&s, k, keys, &q, queries, words, paired);
         softmax_block(&r, &s, keys, queries, a->scale, a->causal && key + keys > first, first, key);
         for (int64_t i = 0; key > 0 && i < queries; i++)
-            scale_row(o + i * a->o.ld, dh, r.shrink[i]);
-        const cpu_tile t = {.a = s.x,
-                            .a_row = 1,
-                            .a_k = ATTN_BLOCK,
-                            .b = cpu_row(a->v, start + key) + kv,
-                            .b_k = a->v.ld,
-                            .c = o,
-                            .c_row = a->o.ld,
-                            .k = keys};
+            scale_row(o.x + i * o.ld, dh, r.shrink[i]);
+        attn_rows v = {0};
+        if (!paired) v = attn_read(a->v, start + key, keys, kv, dh, in.x);
+        v = attn_along(a->v, start + key, keys, kv, dh, v, along.x);
+        cpu_tile t = attn_along_keys(&s, keys, queries, paired, &pairs);
+        t.b = v.x, t.b_k = v.ld, t.c = o.x, t.c_row = o.ld;
         attn_add_product(t, queries, dh);
     }
     for (int64_t i = 0; i < queries; i++) {
-        scale_row(o + i * a->o.ld, dh, 1.0f / r.sum[i]);
+        scale_row(o.x + i * o.ld, dh, 1.0f / r.sum[i]);
         cpu_row(a->lse, start + first + i)[head] = r.max[i] + logf(r.sum[i]);
     }
+    attn_end(a->o, start + first, queries, head * dh, dh, o);
 }
 
 static weft_status attn_fwd(wk_dev *dev, const wk_attn_fwd_args *a) {

@@ -51,7 +51,7 @@ typedef struct mask {
 
 /* n <= 4 * BATCH elements with their words; a compare of signed numbers after turning the sign
  * bits. */
-static void drop_some(float *y, const float *x, const uint32_t *word, int64_t n, const mask *m) {
+VEC_INLINE void drop_some(hid y, hid x, const uint32_t *word, int64_t n, const mask *m) {
     const int32_t edge = (int32_t)(m->threshold ^ 0x80000000u);
     const float scale = m->scale;
     const bool accumulate = m->accumulate;
@@ -59,19 +59,22 @@ static void drop_some(float *y, const float *x, const uint32_t *word, int64_t n,
         vi turned;
         memcpy(&turned, word + i, sizeof turned);
         turned ^= (int32_t)0x80000000;
-        vf kept = vf_select(turned >= edge, vf_at(x, i, n) * scale, vf_set(0.0f));
-        vf_put(y, i, n, accumulate ? vf_at(y, i, n) + kept : kept);
+        vf kept = vf_select(turned >= edge, hid_at(x, i, n) * scale, vf_set(0.0f));
+        hid_put(y, i, n, accumulate ? hid_at(y, i, n) + kept : kept);
     }
 }
 
 /* Elements [0, d) of a row whose first element has the given index in its segment. */
-static void drop_row(const mask *m, float *y, const float *x, int64_t d, uint32_t index) {
+VEC_INLINE void drop_row(const wk_dropout_args *a, const mask *m, int64_t i, uint32_t index,
+                         bool half) {
+    const int64_t d = a->x.dim[1];
+    const hid y = hid_row(a->y, i, 0, half), x = hid_row(a->x, i, 0, half);
     uint32_t word[4 * BATCH + VL] = {0}; /* the last load may reach over the end */
     for (int64_t j = 0; j < d;) {
         const uint32_t first = index + (uint32_t)j, lead = first & 3u;
         philox_batch(word, m->key, first >> 2, m->at);
         const int64_t n = cpu_min(4 * BATCH - lead, d - j);
-        drop_some(y + j, x + j, word + lead, n, m);
+        drop_some(hid_from(y, j), hid_from(x, j), word + lead, n, m);
         j += n;
     }
 }
@@ -80,12 +83,14 @@ static void drop_row(const mask *m, float *y, const float *x, int64_t d, uint32_
 static void copy_rows(const wk_dropout_args *a, int64_t from, int64_t to) {
     if (a->accumulate || a->y.data == a->x.data) return;
     for (int64_t i = from; i < to; i++)
-        for (int64_t j = 0; j < a->x.dim[1]; j++) cpu_row(a->y, i)[j] = cpu_row(a->x, i)[j];
+        memcpy(wk_row_ptr(a->y, i), wk_row_ptr(a->x, i),
+               (size_t)a->x.dim[1] * wk_dtype_size(a->x.dtype));
 }
 
 static weft_status dropout(wk_dev *dev, const wk_dropout_args *a) {
     const int64_t segments = a->segs.off.dim[0] - 1, n = a->x.dim[0], d = a->x.dim[1];
     const int32_t *off = a->segs.off.data;
+    const bool half = is_half(a->x);
     const double edge = ceil((double)a->p * 4294967296.0);
     const mask all = {.key = a->key,
                       .threshold = (uint32_t)edge,
@@ -104,7 +109,7 @@ static weft_status dropout(wk_dev *dev, const wk_dropout_args *a) {
         mask m = all;
         m.at = wk_row_ptr(a->rng, s);
         for (int64_t i = from; i < to; i++)
-            drop_row(&m, cpu_row(a->y, i), cpu_row(a->x, i), d, (uint32_t)((i - off[s]) * d));
+            HALF_1(drop_row, half, a, &m, i, (uint32_t)((i - off[s]) * d));
     }
     return WEFT_OK;
 }

@@ -39,27 +39,35 @@ typedef struct product {
 } product;
 
 /* The panel's sums, already times alpha, where they could not be collected in y itself. */
-static void store(const product *p, const float *sum, int64_t cols, int64_t row, int64_t rows,
-                  const float *bias, int64_t col, int64_t width) {
+VEC_INLINE void store(const product *p, const float *sum, int64_t cols, int64_t row, int64_t rows,
+                      const float *bias, int64_t col, int64_t width, bool half) {
     for (int64_t i = 0; i < rows; i++, sum += cols) {
-        float *y = cpu_row(p->out, row + i) + col;
-        for (int64_t j = 0; j < width; j++) {
-            float s = bias ? sum[j] + bias[j] : sum[j];
-            y[j] = p->accumulate ? y[j] + s : s;
+        const hid y = hid_row(p->out, row + i, col, half);
+        for (int64_t j = 0; j < width; j += VL) {
+            vf s = vf_load(sum + j);
+            if (bias) s += vf_at(bias, j, width);
+            hid_put(y, j, width, p->accumulate ? hid_at(y, j, width) + s : s);
         }
     }
 }
 
+/* A block of rows that is not float32, widened. */
+typedef struct widened {
+    float x[BLOCK_ROWS * TILE_K] __attribute__((aligned(64)));
+} widened;
+
 static void run_block(const product *p, int64_t s, int64_t row, int64_t rows, int64_t panel) {
     float sum[BLOCK_ROWS * TILE_COLS] __attribute__((aligned(64)));
     float b[TILE_K * TILE_COLS] __attribute__((aligned(64)));
+    widened in;
     const int64_t n = p->out.dim[1], k = p->in.dim[1], col = panel * TILE_COLS;
     const int64_t width = cpu_min(TILE_COLS, n - col), cols = cpu_panel_cols(width);
     const int32_t slot = ((const int32_t *)p->segs.slot.data)[s];
     const float *m = cpu_row(p->m, slot);
     const float *bias = wk_given(p->bias) ? cpu_row(p->bias, slot) + col : NULL;
-    const bool direct = width == cols && !bias; /* y is the sum: a width that fills the panel */
-    float *y = cpu_row(p->out, row) + col;
+    /* y is the sum: float32 of a width that fills the panel. */
+    const bool direct = width == cols && !bias && !is_half(p->out);
+    float *y = direct ? cpu_row(p->out, row) + col : NULL;
     for (int64_t l = 0; l < k; l += TILE_K) {
         const int64_t depth = cpu_min(TILE_K, k - l);
         if (p->transposed)
@@ -76,9 +84,15 @@ static void run_block(const product *p, int64_t s, int64_t row, int64_t rows, in
                       .c_row = direct ? p->out.ld : cols,
                       .k = depth,
                       .fresh = l == 0 && !(direct && p->accumulate)};
+        if (is_half(p->in)) {
+            const uint16_t *x = wk_row_ptr(p->in, row);
+            cpu_widen(in.x, depth, depth, x + l, p->in.ld, rows, depth);
+            t.a = in.x, t.a_row = depth;
+        }
         cpu_tile_run(&t, rows, cols);
     }
-    if (!direct) store(p, sum, cols, row, rows, bias, col, width);
+    if (!direct)
+        HALF_1(store, is_half(p->out), p, sum, cols, row, rows, bias, col, width);
 }
 
 static void run_product(wk_dev *dev, const product *p) {
@@ -125,25 +139,33 @@ static void dw_block(const wk_seg_linear_dw_args *a, int64_t s, int64_t o, int64
                      int64_t panel) {
     float sum[BLOCK_ROWS * TILE_COLS] __attribute__((aligned(64)));
     float b[TILE_K * TILE_COLS] __attribute__((aligned(64)));
+    widened dy;
     const int32_t *off = a->segs.off.data;
     const int64_t first = off[s], rows = off[s + 1] - first, d = a->x.dim[1],
                   col = panel * TILE_COLS;
     const int64_t width = cpu_min(TILE_COLS, d - col), cols = cpu_panel_cols(width);
     for (int64_t l = 0; l < rows; l += TILE_K) {
-        const float *x = cpu_row(a->x, first + l) + col;
-        cpu_tile t = {.a = cpu_row(a->dy, first + l) + o,
+        const int64_t depth = cpu_min(TILE_K, rows - l);
+        const wk_tensor x = wk_cols(wk_rows(a->x, first + l, depth), col, width),
+                        g = wk_cols(wk_rows(a->dy, first + l, depth), o, height);
+        cpu_tile t = {.a = g.data,
                       .a_row = 1,
-                      .a_k = a->dy.ld,
-                      .b = x,
-                      .b_k = a->x.ld,
+                      .a_k = g.ld,
+                      .b = x.data,
+                      .b_k = x.ld,
                       .c = sum,
                       .c_row = cols,
-                      .k = cpu_min(TILE_K, rows - l),
+                      .k = depth,
                       .fresh = l == 0};
-        if (width != cols) {
-            cpu_panel_pack(b, cols, x, a->x.ld, t.k, width);
-            t.b = b, t.b_k = cols;
+        if (is_half(g)) {
+            cpu_widen(dy.x, height, height, g.data, g.ld, depth, height);
+            t.a = dy.x, t.a_k = height;
         }
+        if (is_half(x))
+            cpu_widen(b, cols, cols, x.data, x.ld, depth, width);
+        else if (width != cols)
+            cpu_panel_pack(b, cols, x.data, x.ld, depth, width);
+        if (is_half(x) || width != cols) t.b = b, t.b_k = cols;
         cpu_tile_run(&t, height, cols);
     }
     float *dm = cpu_row(a->dm, ((const int32_t *)a->segs.slot.data)[s]) + o * d + col;
@@ -155,8 +177,8 @@ static void dbias_block(const wk_seg_linear_dw_args *a, int64_t s, int64_t o, in
     const int32_t *off = a->segs.off.data;
     float sum[BLOCK_ROWS] = {0};
     for (int64_t i = off[s]; i < off[s + 1]; i++) {
-        const float *dy = cpu_row(a->dy, i) + o;
-        for (int64_t j = 0; j < height; j++) sum[j] += dy[j];
+        const hid dy = hid_row(a->dy, i, o, is_half(a->dy));
+        for (int64_t j = 0; j < height; j++) sum[j] += hid_get(dy, j);
     }
     float *to = cpu_row(a->dbias, ((const int32_t *)a->segs.slot.data)[s]) + o;
     for (int64_t j = 0; j < height; j++) to[j] += sum[j];

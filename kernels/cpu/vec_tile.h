@@ -8,6 +8,10 @@
 
 #include "kernels/cpu/vec.h"
 
+#ifdef __AVX512BF16__
+#    include <immintrin.h>
+#endif
+
 #define TILE_COLS (2 * VL) /* columns of a full panel */
 #define TILE_K    256      /* rows of B held in L1 at a time: 16 KiB with AVX2 */
 #if VL == 16
@@ -16,18 +20,42 @@
 #    define TILE_ROWS 6 /* of 16 registers: 12 sums, 2 of B, 1 of A */
 #endif
 
+/* A number of A or B: a float or, in a tile of `pairs`, two bfloat16 that are neighbours along k.
+ * TILE_PAIRS says whether the instruction set multiplies pairs. */
+typedef float cpu_word __attribute__((may_alias, aligned(2)));
+typedef float vf_words __attribute__((vector_size(4 * VL), aligned(2), may_alias));
+#ifdef __AVX512BF16__
+#    define TILE_PAIRS 1
+#else
+#    define TILE_PAIRS 0
+#endif
+
 /* a (rows, k) at a[i*a_row + l*a_k]; b (k, cols) at b[l*b_k + j]; c at c[i*c_row + j], taken as
- * zero when fresh. */
+ * zero when fresh. k counts words. */
 typedef struct cpu_tile {
-    const float *a, *b;
+    const cpu_word *a, *b;
     float *c;
     int64_t a_row, a_k, b_k, c_row, k;
-    bool fresh;
+    bool fresh, pairs;
 } cpu_tile;
 
-/* `rows` and `vectors` are constants at every call, so the sums live in registers. */
-VEC_INLINE void cpu_tile_fixed(const cpu_tile *t, int64_t first, int rows, int vectors) {
-    const float *a = t->a + first * t->a_row, *b = t->b;
+VEC_INLINE vf vf_load_words(const cpu_word *p) {
+    return *(const vf_words *)p;
+}
+
+/* Two products of a pair are added one after the other, subnormal numbers count as zero. */
+VEC_INLINE vf tile_add(vf sum, vf a, vf b, bool pairs) {
+#if TILE_PAIRS
+    if (pairs) return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#endif
+    (void)pairs;
+    return sum + a * b;
+}
+
+/* `rows`, `vectors` and `pairs` are constants at every call, so the sums live in registers. */
+VEC_INLINE void cpu_tile_fixed(const cpu_tile *t, int64_t first, int rows, int vectors,
+                               bool pairs) {
+    const cpu_word *a = t->a + first * t->a_row, *b = t->b;
     float *c = t->c + first * t->c_row;
     const int64_t a_row = t->a_row, a_k = t->a_k, b_k = t->b_k;
     vf sum[2 * TILE_ROWS][2];
@@ -37,12 +65,12 @@ VEC_INLINE void cpu_tile_fixed(const cpu_tile *t, int64_t first, int rows, int v
         for (int v = 0; v < vectors; v++)
             sum[i][v] = t->fresh ? (vf){0} : vf_load(c + i * t->c_row + v * VL);
     for (int64_t l = t->k; l > 0; l--, a += a_k, b += b_k) {
-        vf b0 = vf_load(b), b1 = vectors > 1 ? vf_load(b + VL) : b0;
+        vf b0 = vf_load_words(b), b1 = vectors > 1 ? vf_load_words(b + VL) : b0;
 #pragma GCC unroll 24
         for (int i = 0; i < rows; i++) {
             vf s = vf_set(a[i * a_row]);
-            sum[i][0] += s * b0;
-            if (vectors > 1) sum[i][1] += s * b1;
+            sum[i][0] = tile_add(sum[i][0], s, b0, pairs);
+            if (vectors > 1) sum[i][1] = tile_add(sum[i][1], s, b1, pairs);
         }
     }
 #pragma GCC unroll 24
@@ -52,13 +80,13 @@ VEC_INLINE void cpu_tile_fixed(const cpu_tile *t, int64_t first, int rows, int v
 }
 
 /* Any number of rows, in tiles of nearly equal height: short tiles leave the multipliers idle. */
-static inline void cpu_tile_rows(const cpu_tile *t, int64_t rows) {
+VEC_INLINE void cpu_tile_rows_of(const cpu_tile *t, int64_t rows, bool pairs) {
     int64_t first = 0;
     for (int64_t left = cpu_ceil_div(rows, TILE_ROWS); left > 0; left--) {
         int64_t n = cpu_ceil_div(rows - first, left);
         /* clang-format off */
         switch (n) {
-#define X(height) case height: cpu_tile_fixed(t, first, height, 2); break;
+#define X(height) case height: cpu_tile_fixed(t, first, height, 2, pairs); break;
         X(1) X(2) X(3) X(4) X(5) X(6)
 #if TILE_ROWS > 6
         X(7) X(8) X(9) X(10) X(11) X(12)
@@ -71,12 +99,19 @@ static inline void cpu_tile_rows(const cpu_tile *t, int64_t rows) {
     }
 }
 
+static inline void cpu_tile_rows(const cpu_tile *t, int64_t rows) {
+    if (TILE_PAIRS && t->pairs)
+        cpu_tile_rows_of(t, rows, true);
+    else
+        cpu_tile_rows_of(t, rows, false);
+}
+
 /* The same for panels of one vector: LoRA ranks of at most VL. */
 static inline void cpu_tile_rows_narrow(const cpu_tile *t, int64_t rows) {
     int64_t i = 0;
-    for (; rows - i >= 12; i += 12) cpu_tile_fixed(t, i, 12, 1);
-    for (; rows - i >= 4; i += 4) cpu_tile_fixed(t, i, 4, 1);
-    for (; rows - i >= 1; i += 1) cpu_tile_fixed(t, i, 1, 1);
+    for (; rows - i >= 12; i += 12) cpu_tile_fixed(t, i, 12, 1, false);
+    for (; rows - i >= 4; i += 4) cpu_tile_fixed(t, i, 4, 1, false);
+    for (; rows - i >= 1; i += 1) cpu_tile_fixed(t, i, 1, 1, false);
 }
 
 /* cols = VL or TILE_COLS. */
@@ -102,6 +137,16 @@ static inline void cpu_panel_pack(float *panel, int64_t cols, const float *b, in
         } else {
             for (int64_t j = 0; j < cols; j++) panel[j] = j < width ? b[j] : 0.0f;
         }
+    }
+}
+
+/* to (rows, cols) with row stride ld_to = the bfloat16 (rows, width) at `from`, zeros to the right. */
+static inline void cpu_widen(float *to, int64_t ld_to, int64_t cols, const uint16_t *from,
+                             int64_t ld_from, int64_t rows, int64_t width) {
+    for (int64_t i = 0; i < rows; i++, to += ld_to, from += ld_from) {
+        const hid x = {(void *)(uintptr_t)from, true};
+        for (int64_t j = 0; j < width; j += VL) vf_put(to, j, cols, hid_at(x, j, width));
+        for (int64_t j = cpu_ceil_div(width, VL) * VL; j < cols; j++) to[j] = 0.0f;
     }
 }
 

@@ -5,8 +5,8 @@
 
 #include <stdio.h>
 
-static size_t weight_pack_bytes(wk_dev *dev, int64_t o, int64_t d, bool dx) {
-    (void)dev, (void)o, (void)d, (void)dx;
+static size_t weight_pack_bytes(wk_dev *dev, int64_t o, int64_t d, wk_dtype dtype, bool dx) {
+    (void)dev, (void)o, (void)d, (void)dtype, (void)dx;
     return 0;
 }
 

@@ -21,8 +21,8 @@ WK_OPS(X)
 #undef X
 
 /* impl is the device that a plan is made for, if any. */
-static size_t dry_weight_pack_bytes(wk_dev *dev, int64_t o, int64_t d, bool dx) {
-    return dev->impl ? wk_weight_pack_bytes(dev->impl, o, d, dx) : 0;
+static size_t dry_weight_pack_bytes(wk_dev *dev, int64_t o, int64_t d, wk_dtype dtype, bool dx) {
+    return dev->impl ? wk_weight_pack_bytes(dev->impl, o, d, dtype, dx) : 0;
 }
 
 void wk_dev_dry_plan_for(wk_dev *dry, wk_dev *target) {

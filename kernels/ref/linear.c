@@ -1,8 +1,8 @@
 /* The frozen linear layer, computed from the plain copy of W: weight_pack has nothing to do. */
 #include "kernels/ref/ref.h"
 
-size_t ref_weight_pack_bytes(wk_dev *dev, int64_t o, int64_t d, bool dx) {
-    (void)dev, (void)o, (void)d, (void)dx;
+size_t ref_weight_pack_bytes(wk_dev *dev, int64_t o, int64_t d, wk_dtype dtype, bool dx) {
+    (void)dev, (void)o, (void)d, (void)dtype, (void)dx;
     return 0;
 }
 

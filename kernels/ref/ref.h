@@ -14,7 +14,7 @@
 WK_OPS(X)
 #undef X
 
-size_t ref_weight_pack_bytes(wk_dev *dev, int64_t o, int64_t d, bool dx);
+size_t ref_weight_pack_bytes(wk_dev *dev, int64_t o, int64_t d, wk_dtype dtype, bool dx);
 
 /* The complete table; other backends start from it. */
 void ref_fill_ops(wk_ops *table);

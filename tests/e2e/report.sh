@@ -147,6 +147,7 @@ expect 0 report runs/killed # while it goes on
 contains runs/killed/report.html 'has not ended'
 kill -s KILL $pid
 wait $pid 2>/dev/null || true
+rm -rf runs/killed/checkpoints # it may have been writing one
 printf '{"round": 99' >>runs/killed/metrics.jsonl # and what a crash in the middle of a line leaves
 expect 0 report runs/killed
 check_python 'report of a killed run' runs/killed <<'END'

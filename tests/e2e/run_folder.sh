@@ -5,16 +5,18 @@
 train one fl.num_rounds=3 eval.every=2 eval.baselines=true eval.clients_every=2
 for f in config.resolved.yaml env.json command.txt metrics.jsonl rounds.csv clients.csv events.jsonl log.txt \
     partition.json summary.json timing.jsonl adapter/adapter_config.json adapter/adapter_model.safetensors \
-    adapter/README.md memory.json partition_summary.json report.html tb/events.out.tfevents.weft; do
+    adapter/README.md plan.json partition_summary.json report.html tb/events.out.tfevents.weft \
+    checkpoints/latest/state.json checkpoints/latest/state.safetensors; do
     [ -s "runs/one/$f" ] || fail "runs/one/$f is missing or empty"
 done
-[ "$(find runs/one -type f | wc -l)" = 18 ] || fail "unexpected files: $(find runs/one -type f)"
+found=$(find runs/one -type f ! -name .lock ! -path '*/checkpoints/*')
+[ "$(printf '%s\n' "$found" | wc -l)" = 18 ] || fail "unexpected files: $found"
 contains runs/one/command.txt 'train job.yaml run.name=one'
 contains runs/one/config.resolved.yaml 'batch_size: 4'
 contains runs/one/log.txt 'round *2'
 no_leftovers
 
-expect 0 plan job.yaml --format json
+expect 0 plan job.yaml fl.num_rounds=3 --format json
 mv out plan.json
 check_python 'files of the run folder' runs/one <<'END'
 import csv, json, struct, sys
@@ -94,10 +96,9 @@ measured = lines("events.jsonl")[1]
 assert measured["majority"] == summary["majority"] and measured["linear_probe"] == summary["linear_probe"]
 assert summary["train_loss"] == metrics[-1]["loss"]
 
-# What the engine took is what the plan of the same job says, and of the size that the process held.
-memory, plan = json.load(open(f"{run}/memory.json")), json.load(open("plan.json"))
-assert memory == {key: plan[key] for key in memory}, (memory, plan)
-assert memory["memory_bytes_total"] == sum(memory["memory_bytes"].values()) > 0
+# The plan is that of `weft plan` for this job; what the process held stands beside it.
+plan, same = json.load(open(f"{run}/plan.json")), json.load(open("plan.json"))
+assert plan == same and plan["memory_bytes_total"] == sum(plan["memory_bytes"].values()) > 0
 assert all(t["peak_rss_bytes"] >= t["anon_rss_bytes"] > 0 for t in lines("timing.jsonl"))
 
 # The picture of the split is that of the split.

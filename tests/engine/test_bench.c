@@ -241,11 +241,40 @@ static void the_device_says_why(void **state) {
     close_bed(&b);
 }
 
+/* A plan looks at the beginnings of long visits: 30,000 epochs are 200 times 150.
+ */
+static void long_visits_are_sampled(void **state) {
+    (void)state;
+    bed few, many;
+    open_bed(&few, "cpu", "query,value", "150");
+    open_bed(&many, "cpu", "query,value", "30000");
+    const weft_plan small = plan_of(&few), large = plan_of(&many);
+    assert_false(small.profile_is_sampled);
+    assert_true(large.profile_is_sampled);
+    const double factor = 200.0;
+    assert_int_equal(large.profile_steps, small.profile_steps * 200);
+    /* The cut comes inside an epoch, whose batches are not all alike. */
+    const double pairs[][2] = {{(double)large.profile_tokens, (double)small.profile_tokens},
+                               {large.model_flops, small.model_flops},
+                               {large.profile.total.flops, small.profile.total.flops},
+                               {large.profile.total.bytes, small.profile.total.bytes},
+                               {large.flops, small.flops},
+                               {large.tokens, small.tokens},
+                               {large.packs, small.packs}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        const double ratio = pairs[i][0] / pairs[i][1] / factor;
+        if (fabs(ratio - 1) > 5e-3) print_error("figure %zu: off by %g\n", i, ratio - 1);
+        assert_true(fabs(ratio - 1) <= 5e-3);
+    }
+    close_bed(&few);
+    close_bed(&many);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_job_needs),     cmocka_unit_test(figures_belong_together),
         cmocka_unit_test(rounds_are_the_first), cmocka_unit_test(unusable_calls_are_refused),
-        cmocka_unit_test(the_device_says_why),
+        cmocka_unit_test(the_device_says_why),  cmocka_unit_test(long_visits_are_sampled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,13 +36,13 @@ int main(void) {
     static const golden_set *const sets[] = {&golden_bert, &golden_roberta, &golden_distilbert,
                                              &golden_bert_regression};
     static const golden_device devices[] = {
-        {"ref", NULL, WK_F32}, {"cpu", NULL, WK_F32}, {"ref", NULL, WK_BF16}};
-    static golden_case cases[12];
-    static char names[36][64];
-    struct CMUnitTest tests[36];
+        {"ref", NULL, WK_F32}, {"cpu", NULL, WK_F32}, {"ref", NULL, WK_BF16}, {"cpu", NULL, WK_BF16}};
+    static golden_case cases[16];
+    static char names[48][64];
+    struct CMUnitTest tests[48];
     size_t n = 0, c = 0;
     for (size_t s = 0; s < 4; s++)
-        for (size_t d = 0; d < 3; d++) {
+        for (size_t d = 0; d < 4; d++) {
             cases[c] = (golden_case){devices[d], sets[s]};
             const struct {
                 const char *name;

@@ -49,11 +49,18 @@ static void test_cpu_micro_batches(void **state) {
     check_backend("cpu", more, 6);
 }
 
+static void test_cpu_bf16(void **state) {
+    (void)state;
+    static const char *const more[] = {"run.dtype", "bf16"};
+    check_backend("cpu", more, 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ref),
         cmocka_unit_test(test_cpu),
         cmocka_unit_test(test_cpu_micro_batches),
+        cmocka_unit_test(test_cpu_bf16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

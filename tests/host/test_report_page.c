@@ -126,6 +126,20 @@ static void test_died(void **state) {
     text = page();
     has(text, "The run failed after 2 rounds: no &lt;room&gt; left");
     free(text);
+    /* It went on after a stop whose summary is still there, and died then. */
+    temp_text(in_run("summary.json"), "{\"name\": \"n\", \"num_rounds\": 9, \"rounds_done\": 1, "
+                                      "\"stopped_by_signal\": 2}");
+    temp_text(in_run("events.jsonl"),
+              "{\"event\": \"start\"}\n{\"event\": \"failed\"}\n{\"event\": "
+              "\"stopped\"}\n{\"event\": \"resume\"}\n");
+    text = page();
+    has(text, "The run has not ended: what is recorded are 2 of 9 rounds.");
+    assert_null(strstr(text, "signal"));
+    free(text);
+    temp_text(in_run("events.jsonl"), "{\"event\": \"resume\"}\n{\"event\": \"stopped\"}\n");
+    text = page();
+    has(text, "The run was stopped by signal 2 after 2 of 9 rounds.");
+    free(text);
 }
 
 static void test_not_a_run(void **state) {
@@ -152,9 +166,9 @@ static void test_not_a_run(void **state) {
     check_fails(wh_run_view_read(&v, temp_path("run"), true, &err), WEFT_E_DATA, &err,
                 "too few cells");
     temp_text(in_run("clients.csv"), CLIENTS);
-    temp_text(in_run("memory.json"), "[1]");
+    temp_text(in_run("plan.json"), "[1]");
     check_fails(wh_run_view_read(&v, temp_path("run"), true, &err), WEFT_E_DATA, &err,
-                "memory.json must hold a JSON object");
+                "plan.json must hold a JSON object");
     assert_null(v);
 }
 
@@ -197,7 +211,7 @@ static void test_odd_values(void **state) {
               "{\"n_clients\": 3, \"labels\": [1, \"a\"], \"clients\": [{}, 7, {\"client\": -5, "
               "\"rows\": -1, \"label_rows\": [9]}, {\"client\": 99, \"rows\": 2, \"label_rows\": "
               "[-1, 50]}]}");
-    temp_text(in_run("memory.json"), "{\"memory_bytes\": {\"a\": \"b\", \"c\": 3}}");
+    temp_text(in_run("plan.json"), "{\"memory_bytes\": {\"a\": \"b\", \"c\": 3}}");
     temp_text(in_run("summary.json"), "{\"name\": 7, \"majority\": 3}");
     char *text = page();
     has(text, "</html>");

@@ -185,7 +185,7 @@ weft_status op_upload(op_run *r) {
 weft_status op_pack(op_run *r, wk_weight *weight, const op_buf *w) {
     *weight = (wk_weight){.w = w->t, .o = w->t.dim[0], .d = w->t.dim[1]};
     for (int dx = 0; dx < 2; dx++) {
-        size_t bytes = wk_weight_pack_bytes(r->dev, weight->o, weight->d, dx != 0);
+        size_t bytes = wk_weight_pack_bytes(r->dev, weight->o, weight->d, w->t.dtype, dx != 0);
         if (bytes)
             WEFT_TRY(wk_arena_vec(&r->arena, dx ? &weight->dx : &weight->fwd, "packed", WK_U8,
                                   (int64_t)bytes));

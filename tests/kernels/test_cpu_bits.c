@@ -2,7 +2,8 @@
 /* The rule that federated packing rests on: the bits of a client's results depend neither on who
  * shares the pack, nor on the place in it, nor on the number of threads. Each op runs over clients
  * of random lengths: all in one pack, in another order after a gap, and each one alone, with 1 to 4
- * threads; a client's output must be the same bytes every time. Every GEMM path is run. */
+ * threads; a client's output must be the same bytes every time, with hidden operands in float32 and
+ * in bfloat16, in every instruction set of the processor and with every GEMM. */
 #include "kernels/cpu/cpu.h"
 #include "kernels/rng.h"
 #include "tests/kernels/op_fixture.h"
@@ -21,8 +22,14 @@ typedef struct layout {
     int count, client[CLIENTS];
     int32_t first_row;
     int threads;
-    cpu_gemm_kind gemm;
 } layout;
+
+/* What computes, and in which dtype hidden operands are. */
+typedef struct subject {
+    const char *isa;
+    cpu_gemm_kind gemm;
+    wk_dtype hidden;
+} subject;
 
 static wk_ctx ctx;
 
@@ -30,6 +37,7 @@ typedef struct pack {
     fx f;
     wk_dev *dev;
     const layout *l;
+    const subject *s;
     int32_t off[CLIENTS + 1];
     int64_t rows;
     wk_segs segs;
@@ -40,19 +48,52 @@ static void client_numbers(float *out, int64_t n, int client, uint32_t site, flo
     check_randn(out, (size_t)n, 11u, site * 64u + (uint32_t)client, scale);
 }
 
-static wk_tensor rows_of(pack *p, int64_t width, uint32_t site) {
-    wk_tensor t = fx_raw(&p->f, WK_F32, p->rows, width, 5);
+/* Uninitialised, of the dtype of hidden operands. */
+static wk_tensor hidden(pack *p, int64_t rows, int64_t cols, int64_t pad) {
+    if (p->s->hidden == WK_F32) return fx_raw(&p->f, WK_F32, rows, cols, pad);
+    const int64_t words = cols ? (cols + 1) / 2 : (rows + 1) / 2;
+    wk_tensor t = fx_raw(&p->f, WK_F32, cols ? rows : words, cols ? words : 0, pad);
+    t.dtype = WK_BF16, t.ld = cols ? 2 * t.ld : 1, t.dim[cols ? 1 : 0] = cols ? cols : rows;
+    return t;
+}
+
+static void set(wk_tensor t, int64_t i, int64_t j, float value) {
+    if (t.dtype == WK_BF16)
+        ((uint16_t *)wk_row_ptr(t, i))[j] = wk_f32_to_bf16(value);
+    else
+        ((float *)wk_row_ptr(t, i))[j] = value;
+}
+
+static float get(wk_tensor t, int64_t i, int64_t j) {
+    return t.dtype == WK_BF16 ? wk_bf16_to_f32(((uint16_t *)wk_row_ptr(t, i))[j])
+                              : ((float *)wk_row_ptr(t, i))[j];
+}
+
+static void fill_rows(pack *p, wk_tensor t, uint32_t site) {
+    const int64_t width = t.dim[1];
     for (int64_t i = 0; i < p->rows; i++)
-        memset(wk_row_ptr(t, i), 0, (size_t)width * sizeof(float));
+        for (int64_t j = 0; j < width; j++) set(t, i, j, 0.0f);
     for (int i = 0; i < p->l->count; i++) {
         const int64_t n = p->off[i + 1] - p->off[i];
         float *flat = malloc((size_t)(n * width) * sizeof *flat);
         assert_non_null(flat);
         client_numbers(flat, n * width, p->l->client[i], site, 1.0f);
         for (int64_t r = 0; r < n; r++)
-            memcpy(wk_row_ptr(t, p->off[i] + r), flat + r * width, (size_t)width * sizeof *flat);
+            for (int64_t j = 0; j < width; j++) set(t, p->off[i] + r, j, flat[r * width + j]);
         free(flat);
     }
+}
+
+static wk_tensor rows_of(pack *p, int64_t width, uint32_t site) {
+    wk_tensor t = hidden(p, p->rows, width, 5);
+    fill_rows(p, t, site);
+    return t;
+}
+
+/* float32 whatever hidden operands are. */
+static wk_tensor float_rows(pack *p, int64_t width, uint32_t site) {
+    wk_tensor t = fx_raw(&p->f, WK_F32, p->rows, width, 5);
+    fill_rows(p, t, site);
     return t;
 }
 
@@ -69,11 +110,24 @@ static wk_tensor shared(pack *p, int64_t rows, int64_t cols, uint32_t site) {
     return t;
 }
 
+static wk_tensor shared_hidden(pack *p, int64_t rows, int64_t cols, uint32_t site) {
+    const wk_tensor from = shared(p, rows, cols, site), t = hidden(p, rows, cols, 0);
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < (cols ? cols : 1); j++) set(t, i, j, get(from, i, j));
+    return t;
+}
+
+/* y += x, for cases with two results. */
+static void join(wk_tensor y, wk_tensor x) {
+    for (int64_t i = 0; i < x.dim[0]; i++)
+        for (int64_t j = 0; j < x.dim[1]; j++) set(y, i, j, get(y, i, j) + get(x, i, j));
+}
+
 /* ---- ops: each fills `out` with one tensor whose rows are tokens or slots ---- */
 
 static wk_tensor linear(pack *p, bool dx) {
-    wk_weight w = {.w = shared(p, O, D, 1), .o = O, .d = D};
-    const size_t bytes = wk_weight_pack_bytes(p->dev, O, D, dx);
+    wk_weight w = {.w = shared_hidden(p, O, D, 1), .o = O, .d = D};
+    const size_t bytes = wk_weight_pack_bytes(p->dev, O, D, p->s->hidden, dx);
     wk_tensor t = fx_raw(&p->f, WK_F32, (int64_t)bytes / 4 + 65, 0, 0),
               y = rows_of(p, dx ? D : O, 2);
     t = wk_vec((void *)(((uintptr_t)t.data + 255) / 256 * 256), WK_U8, (int64_t)bytes);
@@ -88,7 +142,8 @@ static wk_tensor linear(pack *p, bool dx) {
         check_ok(
             wk_linear_fwd(p->dev,
                           &(wk_linear_fwd_args){
-                              .y = y, .x = x, .bias = shared(p, O, 0, 4), .residual = y, .w = &w}),
+                              .y = y, .x = x, 
+                              .bias = shared_hidden(p, O, 0, 4), .residual = y, .w = &w}),
             &ctx.err);
     return y;
 }
@@ -166,7 +221,7 @@ static wk_tensor dropout(pack *p) {
 
 static wk_tensor embed(pack *p) {
     wk_tensor y = rows_of(p, O, 1), id = fx_raw(&p->f, WK_I32, p->rows, 0, 0),
-              table = shared(p, 7, O, 2);
+              table = shared_hidden(p, 7, O, 2);
     for (int64_t i = 0; i < p->rows; i++) ((int32_t *)id.data)[i] = 0;
     for (int i = 0; i < p->l->count; i++)
         for (int32_t r = p->off[i]; r < p->off[i + 1]; r++)
@@ -212,7 +267,7 @@ static wk_tensor activation(pack *p) {
              &ctx.err);
     check_ok(wk_act_fwd(p->dev, &(wk_act_fwd_args){.y = x, .x = x, .act = WK_ACT_GELU_TANH}),
              &ctx.err);
-    check_ok(wk_axpy(p->dev, &(wk_axpy_args){.y = y, .x = x, .alpha = 0.5f}), &ctx.err);
+    join(y, x);
     return y;
 }
 
@@ -246,13 +301,12 @@ static wk_tensor attention(pack *p) {
                                                      .max_len = 201,
                                                      .scale = 0.25f}),
              &ctx.err);
-    check_ok(wk_axpy(p->dev, &(wk_axpy_args){.y = wk_cols(grad, 0, D), .x = o, .alpha = 1.0f}),
-             &ctx.err);
+    join(wk_cols(grad, 0, D), o);
     return grad;
 }
 
 static wk_tensor loss(pack *p) {
-    wk_tensor d = rows_of(p, O, 1), value = fx_out(&p->f, p->rows, 0, 0);
+    wk_tensor d = float_rows(p, O, 1), value = fx_out(&p->f, p->rows, 0, 0);
     wk_tensor weight = fx_out(&p->f, p->rows, 0, 0), label = fx_raw(&p->f, WK_I32, p->rows, 0, 0);
     for (int64_t i = 0; i < p->rows; i++)
         ((float *)weight.data)[i] = 0.5f, ((int32_t *)label.data)[i] = 3;
@@ -334,7 +388,7 @@ static void keep_or_compare(const char *name, const pack *p, wk_tensor out, bool
     for (int i = 0; i < p->l->count; i++) {
         const int64_t from = per_slot ? i : p->off[i],
                       rows = per_slot ? 1 : p->off[i + 1] - p->off[i];
-        const size_t width = (size_t)out.dim[1] * sizeof(float);
+        const size_t width = (size_t)out.dim[1] * wk_dtype_size(out.dtype);
         kept *k = &first[p->l->client[i]],
              now = {malloc((size_t)rows * width), (size_t)rows * width};
         assert_non_null(now.data);
@@ -350,14 +404,26 @@ static void keep_or_compare(const char *name, const pack *p, wk_tensor out, bool
     }
 }
 
-static void run_layout(size_t which, const layout *l, kept *first) {
-    pack p = {.l = l, .rows = l->first_row + 2};
+static wk_dev *open_subject(const subject *s, int threads) {
+    wk_dev *dev = NULL;
+    check_ok(wk_dev_open(&dev, &ctx,
+                         &(wk_dev_options){
+                             .backend = "cpu", .threads = threads, .hidden = s->hidden}),
+             &ctx.err);
+    weft_status st = cpu_isa_select(dev, s->isa);
+    if (st == WEFT_OK) st = cpu_gemm_select(dev, s->gemm);
+    if (st == WEFT_OK) return dev;
+    assert_int_equal(st, WEFT_E_UNSUPPORTED);
+    wk_dev_close(dev);
+    return NULL;
+}
+
+static void run_layout(size_t which, const subject *s, const layout *l, kept *first) {
+    pack p = {.l = l, .s = s, .rows = l->first_row + 2};
     p.off[0] = l->first_row;
     for (int i = 0; i < l->count; i++) p.off[i + 1] = p.off[i] + length[l->client[i]];
     p.rows = p.off[l->count] + 2;
-    check_ok(wk_dev_open(&p.dev, &ctx, &(wk_dev_options){.backend = "cpu", .threads = l->threads}),
-             &ctx.err);
-    check_ok(cpu_gemm_select(p.dev, l->gemm), &ctx.err);
+    p.dev = open_subject(s, l->threads);
     const int32_t slot[CLIENTS] = {0, 1, 2, 3, 4, 5};
     p.segs = fx_segs(&p.f, l->count, p.off, slot);
     wk_tensor out = cases[which].run(&p);
@@ -367,35 +433,28 @@ static void run_layout(size_t which, const layout *l, kept *first) {
     wk_dev_close(p.dev);
 }
 
-static void run_case(size_t which, cpu_gemm_kind gemm) {
+static void run_case(size_t which, const subject *s) {
     kept first[CLIENTS] = {0};
-    const layout packs[] = {{6, {0, 1, 2, 3, 4, 5}, 0, 2, gemm},
-                            {6, {5, 3, 0, 4, 2, 1}, 7, 3, gemm},
-                            {4, {2, 5, 1, 3}, 61, 4, gemm},
-                            {6, {0, 1, 2, 3, 4, 5}, 0, 1, gemm}};
-    for (size_t i = 0; i < sizeof packs / sizeof *packs; i++) run_layout(which, &packs[i], first);
+    const layout packs[] = {{6, {0, 1, 2, 3, 4, 5}, 0, 2},
+                            {6, {5, 3, 0, 4, 2, 1}, 7, 3},
+                            {4, {2, 5, 1, 3}, 61, 4},
+                            {6, {0, 1, 2, 3, 4, 5}, 0, 1}};
+    for (size_t i = 0; i < sizeof packs / sizeof *packs; i++) run_layout(which, s, &packs[i], first);
     for (int c = 0; c < CLIENTS; c++) {
-        const layout alone = {1, {c}, 1 + 13 * c, 1 + c % 3, gemm};
-        run_layout(which, &alone, first);
+        const layout alone = {1, {c}, 1 + 13 * c, 1 + c % 3};
+        run_layout(which, s, &alone, first);
     }
     for (int c = 0; c < CLIENTS; c++) free(first[c].data);
 }
 
 static void same_bits(void **state) {
-    (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) run_case(i, CPU_GEMM_OWN);
-}
-
-static void same_bits_dnnl(void **state) {
-    (void)state;
-    wk_dev *dev;
-    check_ok(wk_dev_open(&dev, &ctx, &(wk_dev_options){.backend = "cpu", .threads = 1}), &ctx.err);
-    const weft_status st = cpu_gemm_select(dev, CPU_GEMM_DNNL);
+    const subject *s = *state;
+    wk_dev *dev = open_subject(s, 1);
+    if (!dev) check_skip(ctx.err.text);
+    print_message("%s\n", dev->note);
     wk_dev_close(dev);
-    if (st == WEFT_E_UNSUPPORTED) check_skip("built without oneDNN");
-    check_ok(st, &ctx.err);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        if (cases[i].gemm) run_case(i, CPU_GEMM_DNNL);
+        if (cases[i].gemm || s->gemm == CPU_GEMM_OWN) run_case(i, s);
 }
 
 /* One vector for the server: only the threads vary. */
@@ -433,8 +492,17 @@ static int init(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(same_bits),
-                                       cmocka_unit_test(same_bits_dnnl),
-                                       cmocka_unit_test(update_add)};
+    static const char *const isa[] = {"base", "v3", "v4", "v4bf16"};
+    static subject subjects[9];
+    static char names[9][64];
+    struct CMUnitTest tests[10] = {cmocka_unit_test(update_add)};
+    for (size_t i = 0; i < 9; i++) {
+        const bool dnnl = i == 8;
+        subjects[i] = (subject){dnnl ? NULL : isa[i / 2], dnnl ? CPU_GEMM_DNNL : CPU_GEMM_OWN,
+                                i % 2 ? WK_BF16 : WK_F32};
+        (void)snprintf(names[i], sizeof names[i], "%s, %s", dnnl ? "oneDNN" : isa[i / 2],
+                       wk_dtype_name(subjects[i].hidden));
+        tests[1 + i] = (struct CMUnitTest){names[i], same_bits, NULL, NULL, &subjects[i]};
+    }
     return cmocka_run_group_tests(tests, init, NULL);
 }

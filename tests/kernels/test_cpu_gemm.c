@@ -51,7 +51,7 @@ static weft_status job(cpu_gemm_kind kind, size_t *bytes) {
     WEFT_TRY(wk_dev_open(&dev, &ctx, &(wk_dev_options){.backend = "cpu", .threads = 2}));
     weft_status st = cpu_gemm_select(dev, kind);
     for (int dx = 0; st == WEFT_OK && dx < 2; dx++)
-        bytes[dx] = wk_weight_pack_bytes(dev, O, D, dx != 0);
+        bytes[dx] = wk_weight_pack_bytes(dev, O, D, WK_F32, dx != 0);
     if (st == WEFT_OK) st = wk_arena_open(&arena, dev, "operands", 1 << 20);
     if (st == WEFT_OK) st = forward(dev, &arena, bytes);
     wk_arena_close(&arena);

@@ -104,8 +104,8 @@ static void bytes_go_there_and_back(void **state) {
     }
 }
 
-static size_t pack_bytes(wk_dev *dev, int64_t o, int64_t d, bool dx) {
-    (void)dev;
+static size_t pack_bytes(wk_dev *dev, int64_t o, int64_t d, wk_dtype dtype, bool dx) {
+    (void)dev, (void)dtype;
     return (size_t)(o * d) * (dx ? 2 : 3);
 }
 
@@ -138,10 +138,10 @@ static void dry_counts(void **state) {
     packing.fill_ops = fill_packing;
     check_ok(wk_dev_open_backend(&target, &ctx, &packing, &(wk_dev_options){.threads = 1}),
              &ctx.err);
-    assert_int_equal(wk_weight_pack_bytes(dry, 10, 20, false), 0);
+    assert_int_equal(wk_weight_pack_bytes(dry, 10, 20, WK_F32, false), 0);
     wk_dev_dry_plan_for(dry, target);
-    assert_int_equal(wk_weight_pack_bytes(dry, 10, 20, false), 600);
-    assert_int_equal(wk_weight_pack_bytes(dry, 10, 20, true), 400);
+    assert_int_equal(wk_weight_pack_bytes(dry, 10, 20, WK_F32, false), 600);
+    assert_int_equal(wk_weight_pack_bytes(dry, 10, 20, WK_F32, true), 400);
     wk_dev_close(dry), wk_dev_close(target);
 }
 

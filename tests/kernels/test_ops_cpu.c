@@ -47,7 +47,7 @@ static void finish(fx *f) {
 static void pack_weight(fx *f, wk_dev *on, wk_weight *w, wk_tensor plain) {
     *w = (wk_weight){.w = plain, .o = plain.dim[0], .d = plain.dim[1]};
     for (int dx = 0; dx < 2; dx++) {
-        const size_t bytes = wk_weight_pack_bytes(on, w->o, w->d, dx != 0);
+        const size_t bytes = wk_weight_pack_bytes(on, w->o, w->d, w->w.dtype, dx != 0);
         if (bytes == 0) continue;
         wk_tensor t = fx_raw(f, WK_F32, (int64_t)(bytes + 3) / 4 + 64, 0, 0);
         t = wk_vec((void *)(((uintptr_t)t.data + 255) / 256 * 256), WK_U8, (int64_t)bytes);

@@ -72,7 +72,7 @@ static void layer(wk_dev *dev, inputs *in, outputs *out, int64_t n, wk_segs segs
     wk_tensor x = mat(in->x, n, D), dy = mat(in->dy, n, O), dz = mat(in->dz, n, D);
     static uint8_t pack[2][1 << 20];
     for (int dx = 0; dx < 2; dx++) {
-        size_t bytes = wk_weight_pack_bytes(dev, O, D, dx != 0);
+        size_t bytes = wk_weight_pack_bytes(dev, O, D, dev->hidden, dx != 0);
         assert_true(bytes <= sizeof pack[dx]);
         if (bytes) *(dx ? &w.dx : &w.fwd) = wk_vec(pack[dx], WK_U8, (int64_t)bytes);
     }
