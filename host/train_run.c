@@ -2,6 +2,7 @@
 
 #include "host/config_write.h"
 #include "host/interrupt.h"
+#include "host/memory.h"
 #include "host/partition_note.h"
 #include "host/units.h"
 
@@ -121,6 +122,7 @@ weft_status wh_train_run_open(wh_train_run *run, wh_job *job, const wh_cli *cli,
     run->started = wh_clock();
     weft_engine_options options = wh_job_engine_options(job);
     WEFT_TRY(weft_engine_open(&run->engine, &options, err));
+    wh_memory_note();
     weft_engine_info_get(run->engine, &run->info);
     const char *start = weft_config_text(job->config, "lora.init_from");
     if (start[0]) WEFT_TRY(wh_job_import_adapter(job, run->engine, start, err));
@@ -234,6 +236,7 @@ static weft_status one_round(wh_train_run *run, int64_t round, weft_error *err) 
     run->job->progress.state.round = round;
     WEFT_TRY(weft_engine_round(run->engine, &report, err));
     double trained = wh_clock();
+    wh_memory_note();
     count_round(run, &report, trained - start);
 
     bool due = run->job->has_test && is_due(round, weft_config_int(c, "eval.every"), last);
@@ -244,6 +247,7 @@ static weft_status one_round(wh_train_run *run, int64_t round, weft_error *err) 
     if (st == WEFT_OK && clients_due) st = evaluate_clients(run, &report, err);
     if (st != WEFT_OK && st != WEFT_E_STOPPED) return st;
     bool clients_evaluated = clients_due && st == WEFT_OK;
+    wh_memory_note();
 
     WEFT_TRY(wh_run_log_round(run->log, &report, evaluated ? &run->summary.metrics : NULL,
                               clients_evaluated ? run->client_eval : NULL, err));
@@ -253,7 +257,9 @@ static weft_status one_round(wh_train_run *run, int64_t round, weft_error *err) 
                               .packs = report.packs,
                               .train_seconds = trained - start,
                               .eval_seconds = wh_clock() - trained,
-                              .peak_rss_bytes = wh_peak_rss_bytes(),
+                              .anonymous_bytes = wh_memory_anonymous(),
+                              .peak_anonymous_bytes = wh_memory_peak(),
+                              .peak_rss_bytes = wh_memory_peak_resident(),
                               .swap = report.swap};
     WEFT_TRY(wh_run_log_timing(run->log, &timing, err));
     tell_round(run, &report, evaluated);
