@@ -21,30 +21,33 @@ import sys
 import tempfile
 import time
 
-VOCAB, LAYERS, D, FFN, HEADS, POSITIONS = 8192, 4, 128, 512, 4, 128
+VOCAB = 8192  # of the tiny model and of the texts, which other models read too
+TINY = {"layers": 4, "d": 128, "heads": 4, "vocab": VOCAB, "positions": 128}
 
 
-def write_model(folder):
+def write_model(folder, layers, d, heads, vocab, positions):
+    """A BERT with random weights and a vocabulary of made-up words."""
     os.makedirs(folder, exist_ok=True)
-    config = {"architectures": ["BertModel"], "model_type": "bert", "hidden_size": D, "num_hidden_layers": LAYERS,
-              "num_attention_heads": HEADS, "intermediate_size": FFN, "vocab_size": VOCAB, "hidden_act": "gelu",
-              "max_position_embeddings": POSITIONS, "type_vocab_size": 2, "pad_token_id": 0, "layer_norm_eps": 1e-12}
+    ffn = 4 * d
+    config = {"architectures": ["BertModel"], "model_type": "bert", "hidden_size": d, "num_hidden_layers": layers,
+              "num_attention_heads": heads, "intermediate_size": ffn, "vocab_size": vocab, "hidden_act": "gelu",
+              "max_position_embeddings": positions, "type_vocab_size": 2, "pad_token_id": 0, "layer_norm_eps": 1e-12}
     with open(os.path.join(folder, "config.json"), "w") as f:
         json.dump(config, f)
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     with open(os.path.join(folder, "vocab.txt"), "w") as f:
-        f.write("".join(word + "\n" for word in special + [f"w{i}" for i in range(VOCAB - len(special))]))
-    shapes = {"embeddings.word_embeddings.weight": (VOCAB, D), "embeddings.position_embeddings.weight": (POSITIONS, D),
-              "embeddings.token_type_embeddings.weight": (2, D), "embeddings.LayerNorm.weight": (D,),
-              "embeddings.LayerNorm.bias": (D,), "pooler.dense.weight": (D, D), "pooler.dense.bias": (D,)}
-    for i in range(LAYERS):
-        for name, out, of in (("attention.self.query", D, D), ("attention.self.key", D, D),
-                              ("attention.self.value", D, D), ("attention.output.dense", D, D),
-                              ("intermediate.dense", FFN, D), ("output.dense", D, FFN)):
+        f.write("".join(word + "\n" for word in special + [f"w{i}" for i in range(vocab - len(special))]))
+    shapes = {"embeddings.word_embeddings.weight": (vocab, d), "embeddings.position_embeddings.weight": (positions, d),
+              "embeddings.token_type_embeddings.weight": (2, d), "embeddings.LayerNorm.weight": (d,),
+              "embeddings.LayerNorm.bias": (d,), "pooler.dense.weight": (d, d), "pooler.dense.bias": (d,)}
+    for i in range(layers):
+        for name, out, of in (("attention.self.query", d, d), ("attention.self.key", d, d),
+                              ("attention.self.value", d, d), ("attention.output.dense", d, d),
+                              ("intermediate.dense", ffn, d), ("output.dense", d, ffn)):
             shapes[f"encoder.layer.{i}.{name}.weight"] = (out, of)
             shapes[f"encoder.layer.{i}.{name}.bias"] = (out,)
         for name in ("attention.output.LayerNorm", "output.LayerNorm"):
-            shapes[f"encoder.layer.{i}.{name}.weight"] = shapes[f"encoder.layer.{i}.{name}.bias"] = (D,)
+            shapes[f"encoder.layer.{i}.{name}.weight"] = shapes[f"encoder.layer.{i}.{name}.bias"] = (d,)
     noise = random.Random(1)
     block = array.array("f", (noise.gauss(0, 0.02) for _ in range(65536)))
     header, parts, at = {}, [], 0
@@ -64,7 +67,7 @@ def write_model(folder):
 
 
 def write_rows(path, clients, words):
-    """One row for each client; its texts are pieces of one long random one."""
+    """One row for each client; texts are pieces of one long random one."""
     draw = random.Random(2)
     pool = [f"w{draw.randrange(VOCAB - 5)}" for _ in range(100000)]
     with open(path + ".part", "w") as f:
@@ -78,7 +81,7 @@ def write_rows(path, clients, words):
 def make(folder, args):
     rows = os.path.join(folder, f"rows-{args.clients}-{args.words}.csv")
     if not os.path.exists(os.path.join(folder, "model", "model.safetensors")):
-        write_model(os.path.join(folder, "model"))
+        write_model(os.path.join(folder, "model"), **TINY)
     if not os.path.exists(rows):
         write_rows(rows, args.clients, args.words)
     job = {"run": {"name": "scale", "output_dir": os.path.join(folder, "runs"), "overwrite": True, "device": "cpu",

@@ -229,6 +229,17 @@ static weft_status fill_clients(wh_dataset *out, const wh_table *table, weft_err
 
 /* ---- all together ---- */
 
+static void count_bytes(wh_dataset *out, const wh_table *table) {
+    const int64_t rows = out->rows.n_rows, tokens = out->offset[rows];
+    const int64_t token_bytes = tokens * (int64_t)sizeof *out->token;
+    const int64_t row_bytes = (int64_t)sizeof *out->offset + (int64_t)sizeof *out->label +
+                              (out->client ? (int64_t)sizeof *out->client : 0);
+    out->held_bytes = token_bytes + (out->type ? tokens : 0) + rows * row_bytes;
+    /* Beside the whole a range that is copied, and the lengths. */
+    out->reading_bytes = wh_table_bytes(table) + out->held_bytes +
+                         token_bytes / RANGES_PER_THREAD / 2 + rows * (int64_t)sizeof(int32_t);
+}
+
 static wh_table_format table_format(const weft_config *config) {
     static const struct {
         const char *name;
@@ -258,6 +269,7 @@ static weft_status load(wh_dataset *out, const wh_table *table, const weft_confi
     out->rows.label = out->label;
     out->rows.target = out->target;
     out->rows.client = out->client;
+    count_bytes(out, table);
     return WEFT_OK;
 }
 
