@@ -10,19 +10,13 @@
  * moments of every client cross the bus in each round, with reset none do e8   one client with a
  * batch that fills a pack
  * --quick keeps a few of them. Losses are printed, so that a rival's can be compared. */
-#include "bench/synthetic.h"
-#include "engine/weft.h"
+#include "bench/synthetic_job.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MAX_STEPS 10000 /* and WEFT_BENCH_MIN_STEPS at least */
-
-#ifdef WEFT_BENCH_CUDA
-#    include "kernels/dev.h"
-extern const wk_backend wk_backend_cuda;
-#endif
 
 typedef struct options {
     const char *device, *dtype, *model, *only, *json, *pack, *threads;
@@ -57,8 +51,6 @@ static const job jobs[] = {
 typedef struct run {
     const options *o;
     const job *job;
-    weft_engine *engine;
-    weft_plan plan;
     weft_bench bench;
     const char *hidden;
     char backend_text[32], note_text[200];
@@ -69,7 +61,10 @@ static void die(const char *what, const weft_error *err) {
     exit(1);
 }
 
-static weft_config *make_config(const options *o, const job *j) {
+static void run_job(run *r, synthetic_model *model) {
+    const options *o = r->o;
+    const job *j = r->job;
+    const synthetic_rows shape = {j->clients, j->batch, j->length, j->ragged};
     char clients[16], batch[16], steps[16], slots[16];
     (void)snprintf(clients, sizeof clients, "%d", j->clients);
     (void)snprintf(batch, sizeof batch, "%d", j->batch);
@@ -80,10 +75,6 @@ static weft_config *make_config(const options *o, const job *j) {
         {"run.dtype", o->dtype},
         {"run.threads", o->threads},
         {"run.deterministic", o->placement ? "placement" : "repeat"},
-        {"lora.r", "8"},
-        {"partition.kind", "natural"},
-        {"data.client_column", "client"},
-        {"fl.num_clients", clients},
         {"fl.clients_per_round", clients},
         {"engine.slots", slots},
         {"client.optimizer_state", j->state ? j->state : "reset"},
@@ -93,42 +84,19 @@ static weft_config *make_config(const options *o, const job *j) {
         {"client.batch_size", batch},
         {"client.local_steps", steps},
         {"client.learning_rate", "1e-3"},
+        {NULL, NULL},
     };
-    weft_config *c = NULL;
     weft_error err = {0};
-    if (weft_config_new(&c, &err) != WEFT_OK) die("configuration", &err);
-    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-        if (weft_config_set(c, pairs[i][0], pairs[i][1], NULL, &err) != WEFT_OK)
-            die("configuration", &err);
-    if (weft_config_finish(c, &err) != WEFT_OK) die("configuration", &err);
-    return c;
-}
-
-static void run_job(run *r, synthetic_model *model) {
-    const synthetic_rows shape = {r->job->clients, r->job->batch, r->job->length, r->job->ragged};
-    weft_rows rows;
-    weft_error err = {0};
-    weft_partition *part = NULL;
-    if (!synthetic_rows_make(&rows, &shape, model->shape->vocab)) die("no memory for rows", NULL);
-    weft_config *config = make_config(r->o, r->job);
-    if (weft_partition_build(&part, config, &rows, &err) != WEFT_OK) die("partition", &err);
-    weft_engine_options o = WEFT_ENGINE_OPTIONS_INIT;
-    o.config = config, o.model = synthetic_source(model), o.train = &rows, o.partition = part;
-#ifdef WEFT_BENCH_CUDA
-    o.backend = &wk_backend_cuda;
-#endif
-    if (weft_plan_build(&r->plan, &o, &err) != WEFT_OK) die("plan", &err);
-    if (weft_engine_open(&r->engine, &o, &err) != WEFT_OK) die("open", &err);
+    synthetic_job opened;
+    if (!synthetic_job_open(&opened, model, &shape, pairs, &err)) die(j->id, &err);
     weft_engine_info info;
-    weft_engine_info_get(r->engine, &info);
+    weft_engine_info_get(opened.engine, &info);
     (void)snprintf(r->backend_text, sizeof r->backend_text, "%s", info.backend);
     (void)snprintf(r->note_text, sizeof r->note_text, "%s", info.backend_note);
     r->hidden = info.hidden_dtype;
-    if (weft_engine_bench(r->engine, &r->plan, &r->bench, &err) != WEFT_OK) die("bench", &err);
-    weft_engine_close(r->engine);
-    weft_partition_free(part);
-    weft_config_free(config);
-    synthetic_rows_free(&rows);
+    if (weft_engine_bench(opened.engine, &opened.plan, &r->bench, &err) != WEFT_OK)
+        die("bench", &err);
+    synthetic_job_close(&opened);
 }
 
 static void print_phases(const run *r) {

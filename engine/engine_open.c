@@ -135,6 +135,16 @@ weft_status we_engine_place(weft_engine *e) {
     return we_acts_place(&e->acts, &e->model, &e->step, e->limits, train);
 }
 
+/* Writes what is there already to every page of host memory: a system that hands out pages at first
+ * touch has then given all, so that memory does not grow later, nor run out in the middle, and the
+ * first steps take no faults. */
+static void touch(const weft_engine *e, const wk_arena *a) {
+    enum { PAGE = 4096 };
+    if (e->dev->backend->post) return; /* memory of a device of its own */
+    volatile uint8_t *byte = (volatile uint8_t *)a->base;
+    for (size_t i = 0; i < a->capacity; i += PAGE) byte[i] = byte[i];
+}
+
 static weft_status take_memory(weft_engine *e) {
     wk_arena_open_measure(&e->base, e->dev, "base");
     wk_arena_open_measure(&e->run, e->dev, "run");
@@ -207,6 +217,7 @@ weft_status weft_engine_open(weft_engine **out, const weft_engine_options *optio
     WEFT_TRY_GOTO(st, take_memory(e), out);
     WEFT_TRY_GOTO(st, we_pager_open(&e->pager, e->dev, &e->hooks, &e->slots), out);
     WEFT_TRY_GOTO(st, load(e, &options->model), out);
+    touch(e, &e->base), touch(e, &e->run), touch(e, &e->step); /* after what loading took */
     *out = e;
 out:
     if (st != WEFT_OK) {

@@ -72,27 +72,44 @@ static int64_t largest_micro_batch(const weft_rows *rows, const int32_t *row, in
     return total;
 }
 
-weft_status we_plan_limits(weft_engine *e) {
+/* Tokens of the largest micro-batch of any client. */
+static weft_status largest_of_all(weft_engine *e, int64_t longest, int64_t *most) {
     const weft_config *cfg = e->cfg;
+    const weft_partition *part = e->partition;
+    const int64_t micro =
+        cfg->client_micro_batch_size > 0 ? cfg->client_micro_batch_size : cfg->client_batch_size;
+    void *histogram = NULL;
+    WEFT_TRY(
+        wk_host_alloc(&e->ctx, &histogram, (size_t)longest + 1, sizeof(int64_t), "row lengths"));
+    *most = 0;
+    for (int32_t c = 0; c < part->n_clients; c++) {
+        const int64_t from = part->offset[c], n = part->offset[c + 1] - from;
+        const int64_t tokens =
+            largest_micro_batch(e->train, part->row + from, n, micro, longest, histogram);
+        if (tokens > *most) *most = tokens;
+    }
+    wk_host_free(&e->ctx, histogram);
+    return WEFT_OK;
+}
+
+/* No pack of training can hold more than a micro-batch for each slot, so none need be larger; those
+ * of evaluation may be as large as engine.pack_tokens says. */
+static int64_t useful_tokens(const weft_engine *e, int64_t micro_batch) {
+    const int64_t asked = e->cfg->engine_pack_tokens;
+    const bool evaluates = e->test || e->cfg->eval_clients_every > 0 || !e->partition;
+    if (evaluates || micro_batch >= asked / e->slots.n) return asked;
+    return micro_batch * e->slots.n;
+}
+
+weft_status we_plan_limits(weft_engine *e) {
     lengths len = {INT64_MAX, 0};
     if (e->train) WEFT_TRY(check_rows(e, e->train, "training", &len));
     if (e->test) WEFT_TRY(check_rows(e, e->test, "test", &len));
-    int64_t most = len.longest;
-    if (e->train && e->partition) {
-        int64_t micro = cfg->client_micro_batch_size > 0 ? cfg->client_micro_batch_size
-                                                         : cfg->client_batch_size;
-        void *histogram = NULL;
-        WEFT_TRY(wk_host_alloc(&e->ctx, &histogram, (size_t)len.longest + 1, sizeof(int64_t),
-                               "row lengths"));
-        for (int32_t c = 0; c < e->partition->n_clients; c++) {
-            int64_t from = e->partition->offset[c], n = e->partition->offset[c + 1] - from;
-            int64_t tokens = largest_micro_batch(e->train, e->partition->row + from, n, micro,
-                                                 len.longest, histogram);
-            if (tokens > most) most = tokens;
-        }
-        wk_host_free(&e->ctx, histogram);
-    }
-    e->limits.tokens = cfg->engine_pack_tokens > most ? cfg->engine_pack_tokens : most;
+    int64_t most = 0;
+    if (e->train && e->partition) WEFT_TRY(largest_of_all(e, len.longest, &most));
+    const int64_t useful = useful_tokens(e, most);
+    if (most < len.longest) most = len.longest;
+    e->limits.tokens = useful > most ? useful : most;
     e->limits.rows = e->limits.tokens / len.shortest;
     e->limits.segments = e->slots.n > 0 ? e->slots.n : 1;
     if (e->limits.tokens > INT32_MAX / 4)

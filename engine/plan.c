@@ -131,6 +131,7 @@ static weft_status dry_run(weft_plan *plan, weft_engine *e) {
     wk_arena_open_measure(&e->run, e->dev, "run");
     wk_arena_open_measure(&e->step, e->dev, "step");
     WEFT_TRY_GOTO(st, we_engine_place(e), out);
+    we_model_drop_staged(&e->model); /* activations lie there, and nothing is loaded here */
     list_items(plan, e);
     add_item(plan, "device workspace", target->held);
     if (e->slots.n > 0) st = plan_round(plan, e);

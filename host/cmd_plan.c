@@ -3,6 +3,7 @@
 
 #include "host/job.h"
 #include "host/output.h"
+#include "host/plan_memory.h"
 #include "host/plan_report.h"
 #include "host/verbs.h"
 
@@ -14,6 +15,7 @@ weft_status wh_plan_run(const wh_cli *cli, weft_error *err) {
     static weft_plan plan;
     weft_status st = weft_plan_build(&plan, &options, err);
     if (st == WEFT_OK) {
+        wh_plan_add_host(&plan, &job);
         int64_t rounds = weft_config_int(job.config, "fl.num_rounds");
         int64_t cohort = weft_config_int(job.config, "fl.clients_per_round");
         wh_progress_end(&job.progress);

@@ -1,6 +1,7 @@
 #include "host/dataset.h"
 
 #include "host/client_ids.h"
+#include "host/memory.h"
 #include "host/table.h"
 
 #include <inttypes.h>
@@ -9,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_THREADS = 64, ROWS_PER_THREAD = 256 };
+/* Many ranges for each thread: joined one by one, they lie beside the whole only in part. */
+enum { MAX_THREADS = 64, ROWS_PER_RANGE = 256, RANGES_PER_THREAD = 16 };
 
 /* ---- tokens of a range of rows, by one thread ---- */
 
@@ -20,9 +22,8 @@ typedef struct range {
     int32_t max_length;
     int32_t *length; /* (rows of the table), shared; each thread fills its own part */
     int32_t *token;  /* of this range */
-    uint8_t *type;
+    uint8_t *type; /* NULL until one is not 0 */
     int64_t n, capacity;
-    bool has_types; /* some type is not 0 */
     weft_status status;
     weft_error err;
 } range;
@@ -33,10 +34,23 @@ static bool reserve(range *r, int64_t more) {
     while (capacity < r->n + more) capacity *= 2;
     int32_t *token = realloc(r->token, (size_t)capacity * sizeof *token);
     if (token) r->token = token;
-    uint8_t *type = realloc(r->type, (size_t)capacity);
+    uint8_t *type = r->type ? realloc(r->type, (size_t)capacity) : NULL;
     if (type) r->type = type;
-    if (!token || !type) return false;
+    if (!token || (r->type && !type)) return false;
     r->capacity = capacity;
+    return true;
+}
+
+static bool add_types(range *r, const wh_encoding *encoding) {
+    const size_t len = encoding->len;
+    bool any = false;
+    for (size_t i = 0; i < len && !any; i++) any = encoding->type_ids[i] != 0;
+    if (any && !r->type) {
+        r->type = calloc((size_t)r->capacity, 1);
+        if (!r->type) return false;
+    }
+    for (size_t i = 0; r->type && i < len; i++)
+        r->type[r->n + (int64_t)i] = (uint8_t)encoding->type_ids[i];
     return true;
 }
 
@@ -56,76 +70,96 @@ static weft_status encode_row(range *r, int64_t row, wh_encoding *encoding) {
                          wh_table_path(r->table), wh_table_line(r->table, row));
     }
     int64_t len = (int64_t)encoding->len;
-    if (!reserve(r, len)) return WEFT_FAIL(&r->err, WEFT_E_MEM, "out of memory for the tokens");
-    for (int64_t i = 0; i < len; i++) {
-        r->token[r->n + i] = encoding->ids[i];
-        r->type[r->n + i] = (uint8_t)encoding->type_ids[i];
-        if (encoding->type_ids[i] != 0) r->has_types = true;
-    }
+    if (!reserve(r, len) || !add_types(r, encoding))
+        return WEFT_FAIL(&r->err, WEFT_E_MEM, "out of memory for the tokens");
+    for (int64_t i = 0; i < len; i++) r->token[r->n + i] = encoding->ids[i];
     r->n += len;
     r->length[row] = (int32_t)len;
     return WEFT_OK;
 }
 
-static void *encode_range(void *argument) {
-    range *r = argument;
+static void encode_range(range *r) {
     wh_encoding encoding = {0};
     for (int64_t row = r->begin; row < r->end && r->status == WEFT_OK; row++) {
         r->status = encode_row(r, row, &encoding);
     }
     wh_encoding_free(&encoding);
+}
+
+/* Every n-th range, from the first on. */
+typedef struct share {
+    range *ranges;
+    int first, step, n;
+} share;
+
+static void *encode_share(void *argument) {
+    const share *s = argument;
+    for (int i = s->first; i < s->n; i += s->step) encode_range(&s->ranges[i]);
     return NULL;
 }
 
 /* Ranges in row order, so that joining them gives what one thread would have made. A thread that
- * cannot be started is no error: its range is done here. */
-static void encode_all(range *ranges, int n) {
+ * cannot be started is no error: its share is done here. */
+static void encode_all(range *ranges, int n, int n_threads) {
     pthread_t thread[MAX_THREADS];
+    share shares[MAX_THREADS];
     bool started[MAX_THREADS] = {false};
-    for (int i = 1; i < n; i++) {
-        started[i] = pthread_create(&thread[i], NULL, encode_range, &ranges[i]) == 0;
+    for (int i = 0; i < n_threads; i++) shares[i] = (share){ranges, i, n_threads, n};
+    for (int i = 1; i < n_threads; i++) {
+        started[i] = pthread_create(&thread[i], NULL, encode_share, &shares[i]) == 0;
     }
-    for (int i = 0; i < n; i++) {
-        if (!started[i]) encode_range(&ranges[i]);
+    for (int i = 0; i < n_threads; i++) {
+        if (!started[i]) encode_share(&shares[i]);
     }
-    for (int i = 1; i < n; i++) {
+    for (int i = 1; i < n_threads; i++) {
         if (started[i]) (void)pthread_join(thread[i], NULL);
     }
 }
 
-/* The ranges' tokens into one buffer each for ids and types. */
-static weft_status join(wh_dataset *out, range *ranges, int n_ranges, int64_t rows,
-                        const int32_t *length, weft_error *err) {
+/* The ranges' tokens, and types where there are any, into one buffer each: the first range's
+ * grows, the others are given back as soon as they are copied. */
+static weft_status join_tokens(wh_dataset *out, range *ranges, int n_ranges, weft_error *err) {
     int64_t total = 0;
     bool has_types = false;
     for (int i = 0; i < n_ranges; i++) {
         total += ranges[i].n;
-        has_types = has_types || ranges[i].has_types;
+        has_types = has_types || ranges[i].type;
     }
-    out->offset = malloc(((size_t)rows + 1) * sizeof *out->offset);
-    out->token = malloc((size_t)total * sizeof *out->token);
-    out->type = has_types ? malloc((size_t)total) : NULL;
-    if (!out->offset || !out->token || (has_types && !out->type)) {
+    out->token = realloc(ranges[0].token, (size_t)total * sizeof *out->token);
+    if (out->token) ranges[0].token = NULL;
+    out->type = has_types ? calloc((size_t)total, 1) : NULL;
+    if (!out->token || (has_types && !out->type))
         return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for %" PRId64 " tokens", total);
-    }
-    out->offset[0] = 0;
-    for (int64_t row = 0; row < rows; row++) out->offset[row + 1] = out->offset[row] + length[row];
     int64_t at = 0;
     for (int i = 0; i < n_ranges; i++) {
-        size_t n = (size_t)ranges[i].n;
-        memcpy(out->token + at, ranges[i].token, n * sizeof *out->token);
-        if (has_types) memcpy(out->type + at, ranges[i].type, n);
-        at += ranges[i].n;
+        range *r = &ranges[i];
+        if (r->token) memcpy(out->token + at, r->token, (size_t)r->n * sizeof *out->token);
+        if (r->type) memcpy(out->type + at, r->type, (size_t)r->n);
+        at += r->n;
+        free(r->token), free(r->type);
+        r->token = NULL, r->type = NULL;
     }
     return WEFT_OK;
+}
+
+static weft_status join(wh_dataset *out, range *ranges, int n_ranges, int64_t rows,
+                        const int32_t *length, weft_error *err) {
+    out->offset = malloc(((size_t)rows + 1) * sizeof *out->offset);
+    if (!out->offset)
+        return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for %" PRId64 " rows", rows);
+    out->offset[0] = 0;
+    for (int64_t row = 0; row < rows; row++) out->offset[row + 1] = out->offset[row] + length[row];
+    return join_tokens(out, ranges, n_ranges, err);
 }
 
 static weft_status tokenise(wh_dataset *out, const wh_table *table, const wh_tokenizer *tokenizer,
                             int32_t max_length, int n_threads, weft_error *err) {
     int64_t rows = wh_table_rows(table);
-    int64_t useful = rows / ROWS_PER_THREAD + 1;
-    int n = n_threads < 1 ? 1 : n_threads > MAX_THREADS ? MAX_THREADS : n_threads;
+    int64_t useful = rows / ROWS_PER_RANGE + 1;
+    int threads = n_threads < 1 ? 1 : n_threads > MAX_THREADS ? MAX_THREADS : n_threads;
+    int n = threads * RANGES_PER_THREAD;
     if (n > useful) n = (int)useful;
+    if (threads > n) threads = n;
     range *ranges = calloc((size_t)n, sizeof *ranges);
     int32_t *length = malloc((size_t)rows * sizeof *length);
     weft_status st = WEFT_OK;
@@ -141,12 +175,13 @@ static weft_status tokenise(wh_dataset *out, const wh_table *table, const wh_tok
                             .max_length = max_length,
                             .length = length};
     }
-    encode_all(ranges, n);
+    encode_all(ranges, n, threads);
     for (int i = 0; i < n && st == WEFT_OK; i++) { /* the first row at fault speaks */
         st = ranges[i].status;
         if (st != WEFT_OK && err) *err = ranges[i].err;
     }
     if (st == WEFT_OK) st = join(out, ranges, n, rows, length, err);
+    wh_memory_note();
     for (int64_t row = 0; st == WEFT_OK && row < rows; row++)
         out->n_full += length[row] >= max_length;
 out:
@@ -194,6 +229,17 @@ static weft_status fill_clients(wh_dataset *out, const wh_table *table, weft_err
 
 /* ---- all together ---- */
 
+static void count_bytes(wh_dataset *out, const wh_table *table) {
+    const int64_t rows = out->rows.n_rows, tokens = out->offset[rows];
+    const int64_t token_bytes = tokens * (int64_t)sizeof *out->token;
+    const int64_t row_bytes = (int64_t)sizeof *out->offset + (int64_t)sizeof *out->label +
+                              (out->client ? (int64_t)sizeof *out->client : 0);
+    out->held_bytes = token_bytes + (out->type ? tokens : 0) + rows * row_bytes;
+    /* Beside the whole a range that is copied, and the lengths. */
+    out->reading_bytes = wh_table_bytes(table) + out->held_bytes +
+                         token_bytes / RANGES_PER_THREAD / 2 + rows * (int64_t)sizeof(int32_t);
+}
+
 static wh_table_format table_format(const weft_config *config) {
     static const struct {
         const char *name;
@@ -223,6 +269,7 @@ static weft_status load(wh_dataset *out, const wh_table *table, const weft_confi
     out->rows.label = out->label;
     out->rows.target = out->target;
     out->rows.client = out->client;
+    count_bytes(out, table);
     return WEFT_OK;
 }
 

@@ -19,6 +19,8 @@ typedef struct wh_dataset {
     int32_t *label;
     float *target;
     int32_t *client;
+    int64_t held_bytes;    /* of the buffers above */
+    int64_t reading_bytes; /* at the highest while they were made: the table of texts too */
 } wh_dataset;
 
 /* Read data.train (or data.test) and tokenise it with `n_threads` threads; the result does not

@@ -1,6 +1,7 @@
 /* weft: parse the arguments, run the verb, turn what went wrong into one line and an exit code. */
 #include "host/exit_code.h"
 #include "host/interrupt.h"
+#include "host/memory.h"
 #include "host/verbs.h"
 
 #include <errno.h>
@@ -54,6 +55,7 @@ static weft_status run(int argc, char *const *argv, weft_error *err) {
 
 int main(int argc, char **argv) {
     let_waiting_threads_sleep(argv);
+    wh_memory_setup();
     (void)signal(SIGXFSZ, SIG_IGN); /* a file-size limit is then an error of write() */
     weft_error err = {0};
     weft_status st = run(argc, argv, &err);

@@ -10,6 +10,7 @@
 
 static const char format_name[] = "weft.partition";
 enum { FORMAT_VERSION = 1 };
+enum { PIECE = 64 << 10 }; /* of a file that is written, bytes */
 static const size_t max_file = (size_t)4 << 30;
 
 static uint32_t crc_byte(uint32_t crc, unsigned char byte) {
@@ -34,8 +35,8 @@ uint32_t wh_label_crc(const weft_rows *rows) {
 
 /* ---- saving ---- */
 
-static void compose(wh_text *text, const weft_partition *p, const weft_rows *rows,
-                    const wh_partition_note *note) {
+static void compose_head(wh_text *text, const weft_partition *p, const weft_rows *rows,
+                         const wh_partition_note *note) {
     wh_text_addf(text, "{\n  \"format\": \"%s\",\n  \"version\": %d,\n  \"kind\": ", format_name,
                  FORMAT_VERSION);
     wh_json_add_string(text, note->kind);
@@ -53,23 +54,44 @@ static void compose(wh_text *text, const weft_partition *p, const weft_rows *row
                  ",\n  \"n_rows\": %" PRId64 ",\n  \"labels_crc32\": %" PRIu32
                  ",\n  \"n_clients\": %" PRId32 ",\n  \"rows_of_client\": [",
                  rows->n_rows, wh_label_crc(rows), p->n_clients);
+}
+
+static void compose_client(wh_text *text, const weft_partition *p, int32_t c) {
+    wh_text_add(text, c ? ",\n    [" : "\n    [");
+    for (int64_t i = p->offset[c]; i < p->offset[c + 1]; i++)
+        wh_text_addf(text, "%s%" PRId32, i > p->offset[c] ? "," : "", p->row[i]);
+    wh_text_add(text, "]");
+}
+
+static weft_status put(wh_atomic_file *file, wh_text *text, const char *path, weft_error *err) {
+    WEFT_TRY(wh_text_check(text, path, err));
+    WEFT_TRY(wh_atomic_append(file, text->data, text->len, err));
+    wh_text_clear(text);
+    return WEFT_OK;
+}
+
+static weft_status write_all(wh_atomic_file *file, wh_text *text, const char *path,
+                             const weft_partition *p, const weft_rows *rows,
+                             const wh_partition_note *note, weft_error *err) {
+    compose_head(text, p, rows, note);
     for (int32_t c = 0; c < p->n_clients; c++) {
-        wh_text_add(text, c ? ",\n    [" : "\n    [");
-        for (int64_t i = p->offset[c]; i < p->offset[c + 1]; i++)
-            wh_text_addf(text, "%s%" PRId32, i > p->offset[c] ? "," : "", p->row[i]);
-        wh_text_add(text, "]");
+        compose_client(text, p, c);
+        if (text->len > PIECE) WEFT_TRY(put(file, text, path, err));
     }
     wh_text_add(text, "\n  ]\n}\n");
+    return put(file, text, path, err);
 }
 
 weft_status wh_partition_save(const char *path, const weft_partition *partition,
                               const weft_rows *rows, const wh_partition_note *note,
                               weft_error *err) {
     wh_text text = {0};
-    compose(&text, partition, rows, note);
-    weft_status st = wh_text_check(&text, path, err);
-    if (st == WEFT_OK) st = wh_file_write(path, text.data, text.len, err);
+    wh_atomic_file *file = NULL;
+    WEFT_TRY(wh_atomic_open(&file, path, err));
+    weft_status st = write_all(file, &text, path, partition, rows, note, err);
     wh_text_free(&text);
+    if (st == WEFT_OK) return wh_atomic_commit(file, err);
+    wh_atomic_discard(file);
     return st;
 }
 

@@ -90,7 +90,7 @@ void wh_report_memory(wh_text *to, const wh_run_view *v) {
     }
     const char *sum[] = {wh_units_memory(bytes, sizeof bytes, total), ""};
     wh_html_row(to, "in all", sum, 2);
-    measured_row(to, "measured: private memory, the most after any round", v->anon_rss, total);
+    measured_row(to, "measured: anonymous memory, its peak", v->anon_rss, total);
     measured_row(to, "measured: resident set, its peak", v->peak_rss, total);
     wh_text_add(to, "</table>\n<p class=\"dim\">The resident set also holds pages of files: the "
                     "program, its libraries, and what was read of the model. ");

@@ -8,7 +8,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 enum { METRICS, ROUNDS, CLIENTS, TIMING, EVENTS, LOG, N_FILES };
 
@@ -304,8 +303,9 @@ weft_status wh_run_log_timing(wh_run_log *log, const wh_round_timing *timing, we
     key_real(t, "eval_seconds", timing->eval_seconds);
     key_real(t, "tokens_per_s", s > 0 ? (double)timing->tokens / s : (double)NAN);
     key_real(t, "client_updates_per_s", s > 0 ? (double)timing->clients / s : (double)NAN);
+    key_int(t, "anonymous_bytes", timing->anonymous_bytes);
+    key_int(t, "peak_anonymous_bytes", timing->peak_anonymous_bytes);
     key_int(t, "peak_rss_bytes", timing->peak_rss_bytes);
-    key_int(t, "anon_rss_bytes", timing->anon_rss_bytes);
     key_int(t, "packs", timing->packs);
     const weft_swap *swap = &timing->swap;
     if (swap->record_bytes) {
@@ -361,25 +361,4 @@ json_t *wh_metrics_json(const weft_metrics *m, bool binary_f1) {
         }
     }
     return object;
-}
-
-int64_t wh_peak_rss_bytes(void) {
-    struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t)usage.ru_maxrss * 1024 : 0;
-}
-
-int64_t wh_anon_rss_bytes(void) {
-    static const char key[] = "RssAnon:";
-    int64_t kib = 0;
-    char line[256];
-    FILE *file = fopen("/proc/self/status", "re");
-    while (file && fgets(line, sizeof line, file)) {
-        if (strncmp(line, key, sizeof key - 1) != 0) continue;
-        char *digits = line + sizeof key - 1 + strspn(line + sizeof key - 1, " \t");
-        digits[strspn(digits, "0123456789")] = '\0'; /* " kB" */
-        if (wh_parse_int64(digits, &kib) != WH_NUMBER_OK) kib = 0;
-        break;
-    }
-    if (file) (void)fclose(file);
-    return kib * 1024;
 }

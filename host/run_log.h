@@ -41,7 +41,7 @@ WEFT_NODISCARD weft_status wh_run_log_round(wh_run_log *log, const weft_round_re
 typedef struct wh_round_timing {
     int64_t round, tokens, clients, packs;
     double train_seconds, eval_seconds;
-    int64_t peak_rss_bytes, anon_rss_bytes;
+    int64_t anonymous_bytes, peak_anonymous_bytes, peak_rss_bytes; /* host/memory.h */
     weft_swap swap; /* written when there is any */
 } wh_round_timing;
 WEFT_NODISCARD weft_status wh_run_log_timing(wh_run_log *log, const wh_round_timing *timing,
@@ -65,11 +65,5 @@ json_t *wh_run_log_offsets(const wh_run_log *log);
 /* Metrics as a JSON object with the keys of the files, *own*ed, for summaries; NULL: out of memory.
  */
 json_t *wh_metrics_json(const weft_metrics *metrics, bool binary_f1);
-
-/* Largest resident set of this process so far. */
-int64_t wh_peak_rss_bytes(void);
-/* What it holds now that no file backs: what `weft plan` predicts. 0 where the system does not say.
- */
-int64_t wh_anon_rss_bytes(void);
 
 #endif

@@ -189,7 +189,8 @@ static void add_round(wh_run_view *v, const json_t *m, const json_t *t) {
     v->updates += whole(m, "clients") - whole(m, "skipped");
     if (t && isfinite(number(t, "seconds"))) v->seconds += number(t, "seconds");
     if (whole(t, "peak_rss_bytes") > v->peak_rss) v->peak_rss = whole(t, "peak_rss_bytes");
-    if (whole(t, "anon_rss_bytes") > v->anon_rss) v->anon_rss = whole(t, "anon_rss_bytes");
+    if (whole(t, "peak_anonymous_bytes") > v->anon_rss)
+        v->anon_rss = whole(t, "peak_anonymous_bytes");
     wh_point p = {.round = (double)v->rounds,
                   .bytes = v->bytes_down + v->bytes_up,
                   .seconds = t ? v->seconds : (double)NAN,

@@ -175,6 +175,10 @@ int64_t wh_table_rows(const wh_table *table) {
     return table->n_rows;
 }
 
+int64_t wh_table_bytes(const wh_table *table) {
+    return (int64_t)(table->bytes_used + (size_t)table->n_rows * sizeof *table->row);
+}
+
 int64_t wh_table_skipped(const wh_table *table) {
     return table->n_skipped;
 }

@@ -47,6 +47,8 @@ void wh_table_close(wh_table *table);
 
 const char *wh_table_path(const wh_table *table);
 int64_t wh_table_rows(const wh_table *table);
+/* Memory that the rows fill. */
+int64_t wh_table_bytes(const wh_table *table);
 /* Rows dropped as bad, and the message of the first ("" when there is none). */
 int64_t wh_table_skipped(const wh_table *table);
 const char *wh_table_first_skipped(const wh_table *table);

@@ -204,6 +204,15 @@ void wh_encoding_free(wh_encoding *encoding) {
 
 /* ---- getters ---- */
 
+static size_t map_bytes(const wh_strmap *map) {
+    return map->places * sizeof *map->entries + map->bytes_cap;
+}
+
+size_t wh_tokenizer_bytes(const wh_tokenizer *t) {
+    return map_bytes(&t->model.vocab) + map_bytes(&t->added.by_content) +
+           t->model.merge_places * sizeof *t->model.merges;
+}
+
 int32_t wh_tokenizer_vocab_size(const wh_tokenizer *t) {
     return t->top_id + 1;
 }

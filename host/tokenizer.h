@@ -45,6 +45,8 @@ WEFT_NODISCARD weft_status wh_tokenizer_encode(const wh_tokenizer *tokenizer, co
                                                int32_t max_len, wh_encoding *out, weft_error *err);
 void wh_encoding_free(wh_encoding *encoding);
 
+/* Memory of the vocabulary's tables. */
+size_t wh_tokenizer_bytes(const wh_tokenizer *tokenizer);
 /* One more than the highest id, added tokens included: every id is below it. */
 int32_t wh_tokenizer_vocab_size(const wh_tokenizer *tokenizer);
 /* The id of a token of the vocabulary or the added tokens, or -1. */

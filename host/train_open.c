@@ -3,7 +3,9 @@
 
 #include "host/config_write.h"
 #include "host/json_util.h"
+#include "host/memory.h"
 #include "host/partition_note.h"
+#include "host/plan_memory.h"
 #include "host/run_facts.h"
 #include "host/train_resume.h"
 #include "host/units.h"
@@ -213,7 +215,9 @@ weft_status wh_train_run_open(wh_train_run *run, wh_job *job, const wh_cli *cli,
     weft_engine_options options = wh_job_engine_options(job), quiet = options;
     quiet.hooks.log = NULL; /* the engine itself will say it all */
     WEFT_TRY(weft_plan_build(&run->plan, &quiet, err));
+    wh_plan_add_host(&run->plan, job);
     WEFT_TRY(weft_engine_open(&run->engine, &options, err));
+    wh_memory_note();
     weft_engine_info_get(run->engine, &run->info);
     int64_t cohort = weft_config_int(job->config, "fl.clients_per_round");
     run->client_eval = calloc((size_t)cohort, sizeof *run->client_eval);

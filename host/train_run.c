@@ -3,6 +3,7 @@
 #include "host/checkpoint.h"
 #include "host/interrupt.h"
 #include "host/json_util.h"
+#include "host/memory.h"
 #include "host/report_page.h"
 #include "host/run_facts.h"
 #include "host/train_note.h"
@@ -106,6 +107,7 @@ static weft_status record_round(wh_train_run *run, const weft_round_report *repo
     if (st == WEFT_OK && clients_due) st = evaluate_clients(run, report, err);
     if (st != WEFT_OK && st != WEFT_E_STOPPED) return st;
     bool clients_evaluated = clients_due && st == WEFT_OK;
+    wh_memory_note();
 
     WEFT_TRY(wh_run_log_round(run->log, report, evaluated ? &run->summary.metrics : NULL,
                               clients_evaluated ? run->client_eval : NULL, err));
@@ -115,8 +117,9 @@ static weft_status record_round(wh_train_run *run, const weft_round_report *repo
                               .packs = report->packs,
                               .train_seconds = seconds,
                               .eval_seconds = wh_clock() - trained,
-                              .peak_rss_bytes = wh_peak_rss_bytes(),
-                              .anon_rss_bytes = wh_anon_rss_bytes(),
+                              .anonymous_bytes = wh_memory_anonymous(),
+                              .peak_anonymous_bytes = wh_memory_peak(),
+                              .peak_rss_bytes = wh_memory_peak_resident(),
                               .swap = report->swap};
     WEFT_TRY(wh_run_log_timing(run->log, &timing, err));
     if (run->tb) {
@@ -137,6 +140,7 @@ static weft_status one_round(wh_train_run *run, int64_t round, weft_error *err) 
     run->job->progress.state.round = round;
     WEFT_TRY(weft_engine_round(run->engine, &report, err));
     double seconds = wh_clock() - start;
+    wh_memory_note();
     count_round(run, &report, seconds);
     return record_round(run, &report, seconds, err);
 }

@@ -16,6 +16,9 @@ by "-":
   graph    forward, backward, clipping and AdamW of a step as one CUDA graph (equal lengths only)
   lean     no autocast: layer norms and the residual stream stay in the base's dtype, where autocast widens
            them; the adapters multiply in float32
+  math     attention as plain products and a softmax instead of SDPA
+  nodnn    without oneDNN (CPU)
+  loop     AdamW and clipping one tensor after another instead of fused and in groups
 Default: eager, compile, graph, compile-graph, graph-lean, compile-graph-lean.
 --json is written after each mode; --keep leaves in it what an earlier run measured and measures only the rest.
 --compare reads bench_round's JSON and prints ratios to the fastest mode of each job; the losses must agree
@@ -41,7 +44,7 @@ BATCHES = {"e1-8x128": (8, 128, False), "e1-32x128": (32, 128, False),
            "e1-16xragged": (16, 128, True), "e8-pack": (132, 128, False)}
 
 
-def build(name, dtype, device):
+def build(name, dtype, device, attention="sdpa"):
     kind, layers, d, heads, ffn, vocab, max_pos, types = synthetic.SHAPES[name]
     config_class = transformers.RobertaConfig if kind == "roberta" else transformers.BertConfig
     config = config_class(
@@ -49,7 +52,7 @@ def build(name, dtype, device):
         vocab_size=vocab, max_position_embeddings=max_pos, type_vocab_size=types, num_labels=2,
         hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, pad_token_id=1,
         # what the engine takes when config.json does not say
-        layer_norm_eps=1e-12, attn_implementation="sdpa")
+        layer_norm_eps=1e-12, attn_implementation=attention)
     model_class = (transformers.RobertaForSequenceClassification if kind == "roberta"
                    else transformers.BertForSequenceClassification)
     with torch.device("cpu"):
@@ -106,8 +109,9 @@ class Loop:
         self.model, self.data, self.steps, self.device = model, data, steps, device
         self.captures, lean = "graph" in words, "lean" in words
         self.params = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.params, lr=1e-3, weight_decay=0.0, fused=True,
-                                           capturable=self.captures)
+        self.grouped = "loop" not in words
+        self.optimizer = torch.optim.AdamW(self.params, lr=1e-3, weight_decay=0.0, capturable=self.captures,
+                                           **({"fused": True} if self.grouped else {"foreach": False}))
         self.autocast = torch.autocast(device, dtype=torch.bfloat16,
                                        enabled=dtype == torch.bfloat16 and not lean)
         if lean:  # the float32 head takes what comes
@@ -124,7 +128,7 @@ class Loop:
             out = self.forward(input_ids=ids, attention_mask=mask)
             loss = torch.nn.functional.cross_entropy(out.logits.float(), labels)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.params, 1.0, foreach=True)
+        torch.nn.utils.clip_grad_norm_(self.params, 1.0, foreach=self.grouped)
         self.optimizer.step()
         return loss.detach()
 
@@ -155,10 +159,13 @@ class Loop:
         if values:
             torch._foreach_zero_(values)
 
-    def round(self, x):
+    def round(self, x, clients=None):
+        """Trains the first `clients` (all) from x and adds the mean of their updates to it; the losses of
+        the clients."""
+        data = self.data[:clients]
         total = [torch.zeros_like(p) for p in x]
         losses = []
-        for ids, mask, labels, _ in self.data:
+        for ids, mask, labels, _ in data:
             with torch.no_grad():
                 torch._foreach_copy_(self.params, x)
             self.fresh_optimizer()
@@ -167,8 +174,8 @@ class Loop:
             with torch.no_grad():
                 torch._foreach_add_(total, torch._foreach_sub(self.params, x))
         with torch.no_grad():
-            torch._foreach_add_(x, total, alpha=1.0 / len(self.data))
-        return float(torch.stack(losses).mean())
+            torch._foreach_add_(x, total, alpha=1.0 / len(data))
+        return torch.stack(losses).tolist()
 
     def run(self):
         x = [p.detach().clone() for p in self.params]
@@ -177,9 +184,9 @@ class Loop:
         self.round(x)
         wait(self.device)
         start = time.perf_counter()
-        loss = self.round(x)
+        losses = self.round(x)
         wait(self.device)
-        return time.perf_counter() - start, loss
+        return time.perf_counter() - start, sum(losses) / len(losses)
 
 
 def wait(device):
@@ -190,10 +197,11 @@ def wait(device):
 def measure(args, experiment, clients, mode):
     batch, length, ragged = BATCHES[experiment]
     dtype = torch.bfloat16 if args.dtype == "bf16" else torch.float32
-    model, vocab = build(args.model, dtype, args.device)
+    model, vocab = build(args.model, dtype, args.device, "eager" if "math" in mode.split("-") else "sdpa")
     data = tensors(synthetic.rows(clients, batch, length, ragged, vocab), args.device)
     tokens = sum(n for *_, n in data)
-    seconds, loss = Loop(model, data, args.steps, args.device, dtype, mode).run()
+    with torch.backends.mkldnn.flags(enabled="nodnn" not in mode.split("-")):
+        seconds, loss = Loop(model, data, args.steps, args.device, dtype, mode).run()
     result = {"experiment": experiment, "clients": clients, "mode": mode, "model": args.model,
               "dtype": args.dtype, "steps": args.steps, "seconds": seconds, "loss": loss,
               "tokens_per_s": tokens * args.steps / seconds,

@@ -150,3 +150,15 @@ weft_status we_model_place(we_model *m, wk_arena *base, wk_arena *staging, bool 
     if (!m->out.is_trained) WEFT_TRY(place_group(&m->out.frozen, base, staging, WK_F32, train));
     return WEFT_OK;
 }
+
+static void drop_staged(we_group *g) {
+    if (!g->keeps_plain) g->weight.w = (wk_tensor){0};
+}
+
+void we_model_drop_staged(we_model *m) {
+    for (int32_t l = 0; l < m->hp.layers; l++) {
+        we_layer *y = &m->layer[l];
+        drop_staged(&y->qkv), drop_staged(&y->o), drop_staged(&y->up), drop_staged(&y->down);
+    }
+    drop_staged(&m->hidden.frozen), drop_staged(&m->out.frozen);
+}

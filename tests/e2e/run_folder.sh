@@ -99,7 +99,7 @@ assert summary["train_loss"] == metrics[-1]["loss"]
 # The plan is that of `weft plan` for this job; what the process held stands beside it.
 plan, same = json.load(open(f"{run}/plan.json")), json.load(open("plan.json"))
 assert plan == same and plan["memory_bytes_total"] == sum(plan["memory_bytes"].values()) > 0
-assert all(t["peak_rss_bytes"] >= t["anon_rss_bytes"] > 0 for t in lines("timing.jsonl"))
+assert all(t["peak_rss_bytes"] >= t["peak_anonymous_bytes"] > 0 for t in lines("timing.jsonl"))
 
 # The picture of the split is that of the split.
 short = json.load(open(f"{run}/partition_summary.json"))

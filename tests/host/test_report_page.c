@@ -19,9 +19,9 @@ static const char METRICS[] =
     "\"wire_up_total_bytes\": 140, \"eval_n\": 9, \"eval_loss\": 0.5, \"eval_accuracy\": 0.75, "
     "\"eval_f1_macro\": 0.5, \"eval_matthews\": null}\n";
 static const char TIMING[] = "{\"round\": 1, \"seconds\": 2.0, \"tokens_per_s\": 5, "
-                             "\"peak_rss_bytes\": 1048576, \"anon_rss_bytes\": 1000}\n"
+                             "\"peak_rss_bytes\": 1048576, \"peak_anonymous_bytes\": 1000}\n"
                              "{\"round\": 2, \"seconds\": 3.0, \"tokens_per_s\": 4, "
-                             "\"peak_rss_bytes\": 2097152, \"anon_rss_bytes\": 900}\n";
+                             "\"peak_rss_bytes\": 2097152, \"peak_anonymous_bytes\": 900}\n";
 static const char PARTITION[] =
     "{\"n_clients\": 3, \"rows\": 12, \"rows_min\": 2, \"rows_median\": 3, \"rows_max\": 7, "
     "\"classes_min\": 1, \"classes_max\": 2, \"classes_mean\": 1.5, \"label_skew\": 0.25, "
