@@ -219,14 +219,17 @@ static bool add_svg(wh_text *to, const wh_chart *chart, wh_point *point) {
     bool shown[WH_CHART_LINES] = {false};
     int n_shown = 0;
     double margin = 10;
+    bool all_fit = true; /* names cut short would often be the same */
     for (int i = 0; i < chart->n_lines; i++) {
         shown[i] = measure(&x, &y, chart, chart->line[i].curve, point);
         n_shown += shown[i];
-        if (shown[i]) margin = fmax(margin, 14 + wh_svg_width(chart->line[i].name, MAX_NAME));
+        double width = shown[i] ? wh_svg_width(chart->line[i].name, MAX_NAME + 1) : 0;
+        if (width > MAX_NAME * WH_SVG_CHAR) all_fit = false;
+        margin = fmax(margin, 14 + 1.12 * width); /* bold */
     }
     if (n_shown == 0) return false;
     if (chart->band) measure_band(&x, &y, chart);
-    bool direct = n_shown + chart->n_levels > 1 && n_shown <= DIRECT_LINES;
+    bool direct = n_shown + chart->n_levels > 1 && n_shown <= DIRECT_LINES && all_fit;
     if (!direct) margin = 10;
     for (int i = 0; i < chart->n_levels; i++) {
         widen(&y, chart->level[i].y);

@@ -262,6 +262,25 @@ static void test_many_and_long(void **state) {
     free(svg);
 }
 
+/* Names that would be cut stand in the legend alone. */
+static void test_long_names(void **state) {
+    (void)state;
+    wh_chart chart = two_lines(3);
+    chart.line[0].name = "exactly twenty chars";
+    char *svg = drawn(&chart);
+    assert_int_equal(count(svg, ">exactly twenty chars</text>"), 1);
+    free(svg);
+    chart.line[0].name = "exactly twenty chars!";
+    svg = drawn(&chart);
+    assert_int_equal(count(svg, "…</text>") + count(svg, "chars!</text>"), 0);
+    assert_int_equal(count(svg, ">b &amp; c</text>"), 0);
+    free(svg);
+    wh_text legend = {0};
+    wh_chart_add_legend(&legend, &chart.line[0]);
+    assert_non_null(strstr(legend.data, "</svg>exactly twenty chars!</li>"));
+    wh_text_free(&legend);
+}
+
 /* ---- clients ---- */
 
 static void test_clients(void **state) {
@@ -307,6 +326,7 @@ int main(void) {
         cmocka_unit_test(test_gaps_and_nothing),
         cmocka_unit_test(test_levels_and_bands_fit),
         cmocka_unit_test(test_many_and_long),
+        cmocka_unit_test(test_long_names),
         cmocka_unit_test(test_clients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
