@@ -36,6 +36,7 @@ say 'pooled LoRA: the same rows on one client, the same passes over them'
     fl.clients_per_round=1 fl.num_rounds=6 eval.every=0 eval.baselines=false
 
 say 'result'
-"$weft" compare runs/quickstart runs/quickstart-pooled
+"$weft" compare runs/quickstart runs/quickstart-pooled --plot runs/quickstart-compare.html
 echo
+echo 'To look at: runs/quickstart/report.html, runs/quickstart-compare.html.'
 echo 'Next: weft eval runs/quickstart, or edit host/examples/quickstart.yaml; README.md explains it line by line.'

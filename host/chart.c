@@ -96,8 +96,8 @@ static void add_axes(wh_text *to, const wh_chart *chart, const frame *f) {
         wh_svg_text(to, "t", x, f->bottom + 17, "middle",
                     wh_scale_label(label, sizeof label, &f->x, v), 16);
     }
-    (void)snprintf(label, sizeof label, f->x.unit[0] ? "%s (%s)" : "%s", X_TITLE[chart->x],
-                   f->x.unit);
+    const char *unit = f->x.unit, *open = unit[0] ? " (" : "", *close = unit[0] ? ")" : "";
+    (void)snprintf(label, sizeof label, "%s%s%s%s", X_TITLE[chart->x], open, unit, close);
     wh_svg_text(to, "t", (f->left + f->right) / 2, f->bottom + 34, "middle", label, 60);
     if (f->y.unit[0]) wh_svg_text(to, "t", f->left - 6, f->top - 2, "end", f->y.unit, 16);
 }
@@ -132,8 +132,9 @@ static void add_line(wh_text *to, const wh_chart *chart, const frame *f, const w
     char class[16];
     look(class, line->color);
     int n = wh_curve_points(line->curve, point);
-    wh_text_addf(to, "<g class=\"%s\"><path class=\"l%s\" d=\"", class,
-                 strchr(class, ' ') ? strchr(class, ' ') : "");
+    wh_text_addf(to, "<g class=\"%s\"><path class=\"l%s%s\" d=\"", class,
+                 strchr(class, ' ') ? strchr(class, ' ') : "",
+                 line->curve->per_bin > 1 ? " thin" : "");
     bool pen_down = false;
     for (int i = 0; i < n; i++) {
         bool drawn = is_drawn(chart->x, &point[i]);
@@ -218,14 +219,17 @@ static bool add_svg(wh_text *to, const wh_chart *chart, wh_point *point) {
     bool shown[WH_CHART_LINES] = {false};
     int n_shown = 0;
     double margin = 10;
+    bool all_fit = true; /* names cut short would often be the same */
     for (int i = 0; i < chart->n_lines; i++) {
         shown[i] = measure(&x, &y, chart, chart->line[i].curve, point);
         n_shown += shown[i];
-        if (shown[i]) margin = fmax(margin, 14 + wh_svg_width(chart->line[i].name, MAX_NAME));
+        double width = shown[i] ? wh_svg_width(chart->line[i].name, MAX_NAME + 1) : 0;
+        if (width > MAX_NAME * WH_SVG_CHAR) all_fit = false;
+        margin = fmax(margin, 14 + 1.12 * width); /* bold */
     }
     if (n_shown == 0) return false;
     if (chart->band) measure_band(&x, &y, chart);
-    bool direct = n_shown + chart->n_levels > 1 && n_shown <= DIRECT_LINES;
+    bool direct = n_shown + chart->n_levels > 1 && n_shown <= DIRECT_LINES && all_fit;
     if (!direct) margin = 10;
     for (int i = 0; i < chart->n_levels; i++) {
         widen(&y, chart->level[i].y);

@@ -59,7 +59,9 @@ typedef struct wh_chart {
     const wh_curve *band; /* smallest to largest value of each round, in colour 0; NULL: none */
 } wh_chart;
 
-/* A <figure>. Lines without a finite point are left out; without any the figure says so. */
+/* A <figure>. Lines without a finite point are left out; without any the figure says so. Lines are
+ * named at their ends where there are few and no name is long; give a legend where that may fail.
+ */
 void wh_chart_add(wh_text *to, const wh_chart *chart);
 /* A list item of a legend: a piece of the line and its name. */
 void wh_chart_add_legend(wh_text *to, const wh_chart_line *line);

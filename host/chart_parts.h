@@ -14,7 +14,8 @@ void wh_svg_text(wh_text *to, const char *class, double x, double y, const char 
 /* "<rect …" without its end, so that attributes and a title can follow. */
 void wh_svg_rect(wh_text *to, const char *class, double x, double y, double w, double h);
 
-/* Estimated width of a text of the charts' font, in user units. */
+/* Estimated width of a character and of a text of the charts' font, in user units. */
+#define WH_SVG_CHAR 6.4
 double wh_svg_width(const char *text, int max_chars);
 
 #endif

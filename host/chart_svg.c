@@ -42,5 +42,5 @@ void wh_svg_rect(wh_text *to, const char *class, double x, double y, double w, d
 double wh_svg_width(const char *text, int max_chars) {
     int n = 0;
     for (; *text && n < max_chars; text++) n += ((unsigned char)*text & 0xc0) != 0x80;
-    return 6.4 * n;
+    return WH_SVG_CHAR * n;
 }

@@ -84,9 +84,10 @@ const wh_verb wh_verb_train = {
     .summary = "train a LoRA adapter by federated learning",
     .details =
         "Reads the job, splits its rows over simulated clients, trains round by round, and\n"
-        "writes a run folder: config.resolved.yaml, command.txt, env.json, partition.json,\n"
-        "metrics.jsonl, rounds.csv, clients.csv, timing.jsonl, events.jsonl, log.txt,\n"
-        "summary.json, adapter/ in the layout of PEFT, and checkpoints/ every\n"
+        "writes a run folder: report.html to look at, tb/ for TensorBoard, adapter/ in the layout\n"
+        "of PEFT, and config.resolved.yaml, command.txt, env.json, plan.json, partition.json,\n"
+        "partition_summary.json, metrics.jsonl, rounds.csv, clients.csv, timing.jsonl,\n"
+        "events.jsonl, log.txt, summary.json, and checkpoints/ every\n"
         "checkpoint.save_every rounds.\n"
         "Prints a summary table, with the majority class and a linear probe beside the result\n"
         "when eval.baselines is on.\n"

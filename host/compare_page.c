@@ -74,9 +74,11 @@ static void add_row(wh_text *to, const wh_run_view *v, const char *label, bool m
     const char *list[7] = {cell[0], cell[1], cell[2], cell[3], cell[4], cell[5], cell[6]};
     int n = 0, size = sizeof cell[0];
     int64_t planned = wh_run_view_planned(v);
-    (void)snprintf(cell[n++], (size_t)size,
-                   v->rounds == planned ? "%" PRId64 : "%" PRId64 " of %" PRId64, v->rounds,
-                   planned);
+    if (v->rounds == planned || planned == 0) {
+        (void)snprintf(cell[n++], (size_t)size, "%" PRId64, v->rounds);
+    } else {
+        (void)snprintf(cell[n++], (size_t)size, "%" PRId64 " of %" PRId64, v->rounds, planned);
+    }
     bool evaluated = v->metric->n_points > 0;
     if (metric) {
         (void)wh_units_metric(cell[n++], (size_t)size, evaluated ? v->metric->last.y : (double)NAN);

@@ -155,7 +155,8 @@ void wh_progress_format(char *out, size_t n, const wh_progress_state *state, int
     int n_fields = make_fields(f, state);
     size_t limit = width > 0 ? (size_t)width : 0;
     if (limit > n - 1) limit = n - 1;
-    while (width_of(f, n_fields) > limit && give_way(f, n_fields)) {}
+    while (width_of(f, n_fields) > limit && give_way(f, n_fields)) {
+    }
     size_t used = 0;
     for (int i = 0; i < n_fields; i++) {
         if (f[i].is_out || !f[i].text[0]) continue;

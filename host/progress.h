@@ -2,8 +2,8 @@
  * stderr.
  *
  * The formatting is pure (state → text of at most `width` characters); wh_progress_tick decides
- * when to draw. Where the line does not fit, fields are first shortened and then left out, the least
- * important first: 80 columns hold round, loss, metric, rates, bytes and time left. */
+ * when to draw. Where the line does not fit, fields are first shortened and then left out, the
+ * least important first: 80 columns hold round, loss, metric, rates, bytes and time left. */
 #ifndef WEFT_HOST_PROGRESS_H
 #define WEFT_HOST_PROGRESS_H
 

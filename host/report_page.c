@@ -24,6 +24,19 @@ static const char *config_text(const wh_run_view *v, const char *key) {
     return v->config ? weft_config_text(v->config, key) : "";
 }
 
+/* "3 of 12 rounds"; how many were planned is not always known. */
+static const char *rounds_text(char *out, size_t n, const wh_run_view *v) {
+    char done[32], planned[32];
+    wh_units_grouped(done, sizeof done, v->rounds);
+    wh_units_grouped(planned, sizeof planned, wh_run_view_planned(v));
+    if (wh_run_view_planned(v) > 0) {
+        (void)snprintf(out, n, "%s of %s rounds", done, planned);
+    } else {
+        (void)snprintf(out, n, "%s round%s", done, v->rounds == 1 ? "" : "s");
+    }
+    return out;
+}
+
 /* With one client nothing is federated: the rows lie in one place. */
 static const char *method(const wh_run_view *v) {
     return v->n_clients == 1 ? "Pooled LoRA" : "Federated LoRA";
@@ -40,15 +53,16 @@ static void add_outcome(wh_text *to, const wh_run_view *v) {
     if (v->rounds == 0) {
         wh_text_add(to, "No round is complete.");
     } else if (v->metric->n_points == 0) {
-        wh_html_textf(to, "%s trained for %" PRId64 " round%s; it was not evaluated.", method(v),
-                      v->rounds, v->rounds == 1 ? "" : "s");
+        char rounds[80];
+        wh_html_textf(to, "%s trained for %s; it was not evaluated on test rows.", method(v),
+                      rounds_text(rounds, sizeof rounds, v));
     } else {
-        char rows[32], value[32], gap[32];
+        char rows[32], value[32], gap[32], round[32];
         double probe = wh_run_view_baseline(v, "linear_probe", v->metric_name);
-        wh_html_textf(to, "%s: %s %s on %s test rows after round %.0f", method(v), metric_label(v),
+        wh_html_textf(to, "%s: %s %s on %s test rows after round %s", method(v), metric_label(v),
                       wh_units_metric(value, sizeof value, ours),
                       wh_units_grouped(rows, sizeof rows, whole(v->last_eval, "eval_n")),
-                      v->metric->last.round);
+                      wh_units_grouped(round, sizeof round, (int64_t)v->metric->last.round));
         if (isfinite(probe) && isfinite(ours))
             wh_html_textf(to, ", %s %s the linear probe",
                           wh_html_number(gap, sizeof gap, fabs(ours - probe), 4),
@@ -59,22 +73,20 @@ static void add_outcome(wh_text *to, const wh_run_view *v) {
 
 /* What did not go as planned; nothing for a run that ended. */
 static void add_end(wh_text *to, const wh_run_view *v) {
-    int64_t planned = wh_run_view_planned(v), signal = whole(v->summary, "stopped_by_signal");
+    char rounds[80];
+    int64_t signal = whole(v->summary, "stopped_by_signal");
+    rounds_text(rounds, sizeof rounds, v);
     if (v->failure) {
         const char *message = json_string_value(json_object_get(v->failure, "message"));
-        wh_html_textf(to, "The run failed after %" PRId64 " of %" PRId64 " rounds: ", v->rounds,
-                      planned);
+        wh_html_textf(to, "The run failed after %s: ", rounds);
         wh_html_text_cut(to, message ? message : "no message", 400);
-    } else if (!v->summary) {
+    } else if (!v->has_ended) {
         wh_html_textf(to,
-                      "The run has not ended: %" PRId64 " of %" PRId64
-                      " rounds are recorded. It still goes on, or it was killed.",
-                      v->rounds, planned);
+                      "The run has not ended: what is recorded are %s. It still goes on, or it was "
+                      "killed.",
+                      rounds);
     } else if (signal > 0) {
-        wh_html_textf(to,
-                      "The run was stopped by signal %" PRId64 " after %" PRId64 " of %" PRId64
-                      " rounds.",
-                      signal, v->rounds, planned);
+        wh_html_textf(to, "The run was stopped by signal %" PRId64 " after %s.", signal, rounds);
     }
 }
 
@@ -93,12 +105,19 @@ static void add_tiles(wh_text *to, const wh_run_view *v) {
         add_tile(to, wh_units_metric(a, sizeof a, v->metric->last.y), metric_label(v));
         add_tile(to, wh_units_metric(a, sizeof a, v->eval_loss->last.y), "test loss");
     }
-    (void)snprintf(a, sizeof a, "%" PRId64 " / %" PRId64, v->rounds, wh_run_view_planned(v));
-    add_tile(to, a, "rounds");
+    int64_t planned = wh_run_view_planned(v);
+    wh_units_grouped(a, sizeof a, v->rounds);
+    if (planned > 0 && planned != v->rounds) {
+        (void)snprintf(b, sizeof b, "rounds of %" PRId64, planned);
+    } else {
+        (void)snprintf(b, sizeof b, "round%s", v->rounds == 1 ? "" : "s");
+    }
+    add_tile(to, a, b);
     if (v->n_clients > 0) {
-        (void)snprintf(a, sizeof a, "%s / %s", config_text(v, "fl.clients_per_round"),
-                       wh_units_grouped(b, sizeof b, v->n_clients));
-        add_tile(to, a, "clients a round / in all");
+        char cohort[64] = "clients";
+        const char *each = config_text(v, "fl.clients_per_round");
+        if (each[0]) (void)snprintf(cohort, sizeof cohort, "clients, %s in each round", each);
+        add_tile(to, wh_units_grouped(a, sizeof a, v->n_clients), cohort);
     }
     add_tile(to, wh_units_wire(a, sizeof a, v->bytes_up + v->bytes_down),
              "on the wire, up and down");
@@ -217,10 +236,10 @@ static void say_partition(wh_text *to, const wh_run_view *v) {
     const json_t *p = v->partition;
     char a[32], b[32], c[32], d[32];
     wh_text_add(to, "<p>");
+    const char *kind = config_text(v, "partition.kind");
     if (config_text(v, "partition.file")[0]) {
         wh_text_add(to, "Partition from a file: ");
-    } else {
-        const char *kind = config_text(v, "partition.kind");
+    } else if (kind[0]) {
         wh_html_textf(to, "Partition %s", kind);
         if (strcmp(kind, "dirichlet") == 0 || strcmp(kind, "quantity") == 0)
             wh_html_textf(to, ", alpha %s", config_text(v, "partition.alpha"));
@@ -259,8 +278,8 @@ static void say_visits(wh_text *to, const wh_run_view *v) {
     }
     char a[32];
     wh_text_add(to, "<p>");
-    wh_html_textf(to, "A client was trained in %" PRIu32 " to %" PRIu32 " of %" PRId64 " rounds",
-                  least, most, v->rounds);
+    wh_html_textf(to, "A client was trained in %" PRIu32 " to %" PRIu32 " of %s rounds", least,
+                  most, wh_units_grouped(a, sizeof a, v->rounds));
     if (never > 0) wh_html_textf(to, "; %s never", wh_units_grouped(a, sizeof a, never));
     if (v->skipped > 0)
         wh_html_textf(to, "; %s update%s skipped because a gradient was not finite",

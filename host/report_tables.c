@@ -77,8 +77,8 @@ void wh_report_memory(wh_text *to, const wh_run_view *v) {
     const json_t *total_json = json_object_get(v->plan, "memory_bytes_total");
     double total = json_number_value(total_json);
     char bytes[32], share[32];
-    wh_text_add(
-        to, "<h2>Memory</h2>\n<table>\n<tr><th>planned</th><th></th><th>of the plan</th></tr>\n");
+    wh_text_add(to, "<h2>Memory</h2>\n<table>\n<tr><th>item, as weft plan lists "
+                    "it</th><th></th><th>of all</th></tr>\n");
     const char *name;
     int n = 0;
     json_object_foreach((json_t *)(uintptr_t)items, name, value) {
@@ -89,8 +89,8 @@ void wh_report_memory(wh_text *to, const wh_run_view *v) {
         wh_html_row(to, name, cell, 2);
     }
     const char *sum[] = {wh_units_memory(bytes, sizeof bytes, total), ""};
-    wh_html_row(to, "planned in all", sum, 2);
-    measured_row(to, "measured: private memory, the most after any round", v->anon_rss, total);
+    wh_html_row(to, "in all", sum, 2);
+    measured_row(to, "measured: anonymous memory, its peak", v->anon_rss, total);
     measured_row(to, "measured: resident set, its peak", v->peak_rss, total);
     wh_text_add(to, "</table>\n<p class=\"dim\">The resident set also holds pages of files: the "
                     "program, its libraries, and what was read of the model. ");

@@ -123,25 +123,40 @@ static weft_status objects_next(lines *l, json_t **out, weft_error *err) {
 
 /* ---- events ---- */
 
+static bool is_one_of(const char *kind, const char *const *list, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(kind, list[i]) == 0) return true;
+    return false;
+}
+
+/* Takes the event over. */
+static void take_event(wh_run_view *v, json_t *event) {
+    static const char *const BEGINS[] = {"start", "resume"}, *const ENDS[] = {"end", "stopped"};
+    const char *kind = json_string_value(json_object_get(event, "event"));
+    if (!kind) kind = "";
+    bool begins = is_one_of(kind, BEGINS, 2), failed = strcmp(kind, "failed") == 0;
+    if (begins) {
+        json_decref(v->failure);
+        v->failure = NULL;
+        v->has_ended = false;
+    }
+    if (failed || is_one_of(kind, ENDS, 2)) v->has_ended = true;
+    json_t **keep = failed ? &v->failure : strcmp(kind, "baselines") == 0 ? &v->baselines : &event;
+    if (keep != &event) {
+        json_decref(*keep);
+        *keep = event;
+    } else {
+        json_decref(event);
+    }
+}
+
 static weft_status read_events(wh_run_view *v, weft_error *err) {
     lines l = {0};
     json_t *event = NULL;
+    v->has_ended = v->summary != NULL; /* where no event says otherwise */
     weft_status st = lines_open(&l, v->folder, "events.jsonl", err);
-    while (st == WEFT_OK && (st = objects_next(&l, &event, err)) == WEFT_OK && event) {
-        const char *kind = json_string_value(json_object_get(event, "event"));
-        json_t **keep = !kind                            ? NULL
-                        : strcmp(kind, "baselines") == 0 ? &v->baselines
-                        : strcmp(kind, "failed") == 0    ? &v->failure
-                                                         : NULL;
-        if (keep) {
-            json_decref(*keep);
-            *keep = event;
-        } else {
-            json_decref(event);
-            json_decref(v->failure); /* it went on after all */
-            v->failure = NULL;
-        }
-    }
+    while (st == WEFT_OK && (st = objects_next(&l, &event, err)) == WEFT_OK && event)
+        take_event(v, event);
     lines_close(&l);
     return st;
 }
@@ -455,6 +470,7 @@ double wh_run_view_baseline(const wh_run_view *v, const char *part, const char *
 }
 
 int64_t wh_run_view_planned(const wh_run_view *v) {
-    if (v->summary) return whole(v->summary, "num_rounds");
-    return v->config ? weft_config_int(v->config, "fl.num_rounds") : whole(v->plan, "rounds");
+    /* The summary may be older than the configuration that the run goes on with. */
+    return v->config ? weft_config_int(v->config, "fl.num_rounds")
+                     : whole(v->summary, "num_rounds");
 }

@@ -24,7 +24,9 @@ typedef struct wh_run_view {
     char *folder, *name;
     /* Whole files; NULL when they are not there. */
     json_t *summary, *plan, *partition, *env;
-    json_t *baselines, *failure; /* last events of these kinds */
+    json_t *baselines; /* the last event of this kind */
+    json_t *failure;   /* likewise, unless the run went on after it */
+    bool has_ended;    /* nothing after its end, stop or failure; a resumed run may not have */
     weft_config *config;
     char *config_text, *command;
     /* metrics.jsonl and timing.jsonl */

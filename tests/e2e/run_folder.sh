@@ -5,16 +5,19 @@
 train one fl.num_rounds=3 eval.every=2 eval.baselines=true eval.clients_every=2
 for f in config.resolved.yaml env.json command.txt metrics.jsonl rounds.csv clients.csv events.jsonl log.txt \
     partition.json summary.json timing.jsonl adapter/adapter_config.json adapter/adapter_model.safetensors \
-    adapter/README.md checkpoints/latest/state.json checkpoints/latest/state.safetensors; do
+    adapter/README.md plan.json partition_summary.json report.html tb/events.out.tfevents.weft \
+    checkpoints/latest/state.json checkpoints/latest/state.safetensors; do
     [ -s "runs/one/$f" ] || fail "runs/one/$f is missing or empty"
 done
 found=$(find runs/one -type f ! -name .lock ! -path '*/checkpoints/*')
-[ "$(printf '%s\n' "$found" | wc -l)" = 14 ] || fail "unexpected files: $found"
+[ "$(printf '%s\n' "$found" | wc -l)" = 18 ] || fail "unexpected files: $found"
 contains runs/one/command.txt 'train job.yaml run.name=one'
 contains runs/one/config.resolved.yaml 'batch_size: 4'
 contains runs/one/log.txt 'round *2'
 no_leftovers
 
+expect 0 plan job.yaml fl.num_rounds=3 --format json
+mv out plan.json
 check_python 'files of the run folder' runs/one <<'END'
 import csv, json, struct, sys
 run = sys.argv[1]
@@ -86,9 +89,27 @@ assert summary["majority"]["accuracy"] == 1 / 3 and 0 <= summary["linear_probe"]
 
 # Times stand only where they belong.
 assert [t["round"] for t in lines("timing.jsonl")] == [1, 2, 3]
-assert [e["event"] for e in lines("events.jsonl")] == ["start", "end"]
+assert [e["event"] for e in lines("events.jsonl")] == ["start", "baselines", "end"]
 partition = json.load(open(f"{run}/partition.json"))
 rows = sorted(r for c in partition["rows_of_client"] for r in c)
+measured = lines("events.jsonl")[1]
+assert measured["majority"] == summary["majority"] and measured["linear_probe"] == summary["linear_probe"]
+assert summary["train_loss"] == metrics[-1]["loss"]
+
+# The plan is that of `weft plan` for this job; what the process held stands beside it.
+plan, same = json.load(open(f"{run}/plan.json")), json.load(open("plan.json"))
+assert plan == same and plan["memory_bytes_total"] == sum(plan["memory_bytes"].values()) > 0
+assert all(t["peak_rss_bytes"] >= t["peak_anonymous_bytes"] > 0 for t in lines("timing.jsonl"))
+
+# The picture of the split is that of the split.
+short = json.load(open(f"{run}/partition_summary.json"))
+train = [json.loads(line) for line in open("train.jsonl")]
+sizes = [len(c) for c in partition["rows_of_client"]]
+assert short["n_clients"] == len(sizes) and short["rows"] == 60 and short["labels"] == ["c0", "c1", "c2"]
+assert [c["rows"] for c in short["clients"]] == sorted(sizes, reverse=True)
+for c in short["clients"]:
+    labels = [train[r]["label"] for r in partition["rows_of_client"][c["client"]]]
+    assert c["label_rows"] == [labels.count(name) for name in short["labels"]], c
 assert rows == list(range(60)), rows
 END
 finish

@@ -47,11 +47,12 @@ fi
 
 # On a terminal there is a live line; NO_COLOR takes the colours away but not the line.
 check_python 'a terminal' "$weft" <<'END'
-import os, pty, sys
-def on_terminal(*args, **env):
+import fcntl, os, pty, re, struct, sys, termios
+def on_terminal(*args, width=100, **env):
     pid, fd = pty.fork()
     if pid == 0:
-        os.environ.update(TERM="xterm", COLUMNS="100", **env)
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("4H", 24, width, 0, 0))
+        os.environ.update({"TERM": "xterm", **env})
         os.execv(sys.argv[1], (sys.argv[1],) + args)
     out = b""
     while True:
@@ -73,5 +74,15 @@ still = on_terminal(*job, "run.name=t3", "--no-progress", NO_COLOR="1")
 assert b"\033" not in still, still
 quiet = on_terminal(*job, "run.name=t4", "--quiet")
 assert b"\033" not in quiet and b"warning" not in quiet, quiet
+dumb = on_terminal(*job, "run.name=t5", TERM="dumb")
+assert b"\033" not in dumb and b"warning" in dumb, dumb
+# One line, whatever the width; 80 columns hold all that people look for.
+for width in 40, 80, 200:
+    seen = on_terminal("train", "job.yaml", "fl.num_rounds=300", "eval.every=1", f"run.name=w{width}", width=width)
+    live = [line.decode() for line in re.findall(rb"\r([^\r\n]+)\033\[K", seen)]
+    assert live and max(map(len, live)) < width, (width, live)
+    want = {40: r"round \d+/300 .*", 80: r"round \d+/300  loss \d.*  acc 0.*  \S+ cl/s  .* tok/s  \S+B  .* left",
+            200: r"round \d+/300  \w+ +\d+%  loss \d.*  acc 0.*  \S+ clients/s  .* tok/s  up .* down .*  .* left"}
+    assert any(re.fullmatch(want[width], line) for line in live), (width, live)
 END
 finish

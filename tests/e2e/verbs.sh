@@ -153,7 +153,7 @@ END
 
 expect 0 help
 contains out 'exit codes'
-for verb in train eval plan bench partition compare config info; do
+for verb in train eval plan bench partition compare report config info; do
     expect 0 help $verb
     cp out help
     expect 0 $verb -h

@@ -44,8 +44,9 @@ static void narrow(void **state) {
         last = strlen(out);
     }
     wh_progress_format(out, sizeof out, &s, 79); /* of 80 columns: all that people look for */
-    assert_string_equal(out, "round 3/20  loss 0.5123  acc 0.8710  12.3 cl/s  8.12 k tok/s  4.60MB  "
-                             "2:05 left");
+    assert_string_equal(out,
+                        "round 3/20  loss 0.5123  acc 0.8710  12.3 cl/s  8.12 k tok/s  4.60MB  "
+                        "2:05 left");
     wh_progress_format(out, sizeof out, &s, 52);
     assert_string_equal(out, "round 3/20  loss 0.512  acc 0.871  2:05 left");
     s.seconds_left = (double)NAN; /* then only the share moves */

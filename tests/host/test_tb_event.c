@@ -44,7 +44,8 @@ static void test_same_bytes_as_tensorboard(void **state) {
     wh_text_free(&got);
 }
 
-static const weft_round_report report = {.round = 7, .loss = 0.5, .n_clients = 2, .wire_total = {9, 8}};
+static const weft_round_report report = {
+    .round = 7, .loss = 0.5, .n_clients = 2, .wire_total = {9, 8}};
 static const wh_round_timing timing = {.round = 7, .tokens = 10, .clients = 2, .train_seconds = 2};
 static const weft_metrics eval = {.n = 3, .loss = 0.25, .accuracy = 0.75};
 
