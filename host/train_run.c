@@ -2,6 +2,7 @@
 
 #include "host/config_write.h"
 #include "host/interrupt.h"
+#include "host/json_util.h"
 #include "host/memory.h"
 #include "host/partition_note.h"
 #include "host/units.h"
@@ -123,6 +124,8 @@ weft_status wh_train_run_open(wh_train_run *run, wh_job *job, const wh_cli *cli,
     weft_engine_options options = wh_job_engine_options(job);
     WEFT_TRY(weft_engine_open(&run->engine, &options, err));
     wh_memory_note();
+    const double opened = wh_clock();
+    run->engine_seconds = opened - run->started;
     weft_engine_info_get(run->engine, &run->info);
     const char *start = weft_config_text(job->config, "lora.init_from");
     if (start[0]) WEFT_TRY(wh_job_import_adapter(job, run->engine, start, err));
@@ -144,6 +147,7 @@ weft_status wh_train_run_open(wh_train_run *run, wh_job *job, const wh_cli *cli,
     WEFT_TRY(wh_run_log_open(&run->log, run->folder, &log, err));
     wh_log_attach(&job->log, run->log);
     describe(run);
+    run->files_seconds = wh_clock() - opened;
     return WEFT_OK;
 }
 
@@ -278,9 +282,21 @@ static weft_status baselines(wh_train_run *run, weft_error *err) {
     return WEFT_OK;
 }
 
+/* The event says what starting took, by part. */
+static weft_status log_start(wh_train_run *run, weft_error *err) {
+    json_t *fields = json_pack(
+        "{s:o, s:o, s:o, s:o}", "rows_seconds", wh_json_real(run->job->rows_seconds),
+        "partition_seconds", wh_json_real(run->job->partition_seconds), "engine_seconds",
+        wh_json_real(run->engine_seconds), "files_seconds", wh_json_real(run->files_seconds));
+    if (!fields) return fail_memory(err);
+    const weft_status st = wh_run_log_event(run->log, "start", fields, err);
+    json_decref(fields);
+    return st;
+}
+
 weft_status wh_train_run_rounds(wh_train_run *run, weft_error *err) {
     wh_job *job = run->job;
-    WEFT_TRY(wh_run_log_event(run->log, "start", NULL, err));
+    WEFT_TRY(log_start(run, err));
     WEFT_TRY(wh_run_log_flush(run->log, false, err)); /* a reader need not wait for a round */
     if (weft_config_bool(job->config, "eval.baselines")) {
         if (job->has_test) {

@@ -14,9 +14,10 @@ typedef struct wh_train_run {
     wh_run_folder *folder;
     wh_run_log *log;
     char *name;
-    weft_metrics *client_eval; /* (cohort) */
-    wh_summary summary;        /* grows with the run */
-    double started;            /* wh_clock() */
+    weft_metrics *client_eval;            /* (cohort) */
+    wh_summary summary;                   /* grows with the run */
+    double started;                       /* wh_clock() */
+    double engine_seconds, files_seconds; /* to open the engine; for what is written once */
 } wh_train_run;
 
 /* Load the model, then make the run folder and what is written once: nothing is left behind when
