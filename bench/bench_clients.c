@@ -90,8 +90,7 @@ static bool answer(weft_engine *engine, long rounds, weft_error *err) {
     printf("], \"cpu_seconds\": [");
     for (long i = 0; i < rounds; i++) printf("%s%.6f", i ? ", " : "", cpu[i]);
     printf("], \"round\": %lld, \"loss\": %.7f, \"client_loss\": [", (long long)r.round, r.loss);
-    for (int32_t i = 0; i < r.n_clients; i++)
-        printf("%s%.7f", i ? ", " : "", r.clients[i].loss);
+    for (int32_t i = 0; i < r.n_clients; i++) printf("%s%.7f", i ? ", " : "", r.clients[i].loss);
     printf("]}\n");
     return fflush(stdout) == 0;
 }
@@ -154,8 +153,8 @@ int main(int argc, char **argv) {
     weft_error err = {0};
     if (!synthetic_open(&model, shape)) return die("no memory for weights", NULL);
     double peak = 0;
-    bool good = synthetic_job_open(&job, &model, &rows, pairs, &err) &&
-                measure_peak(&job, &peak, &err);
+    bool good =
+        synthetic_job_open(&job, &model, &rows, pairs, &err) && measure_peak(&job, &peak, &err);
     if (good) print_job(&job, peak);
     good = good && serve(&job, &err);
     synthetic_job_close(&job);

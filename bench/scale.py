@@ -135,11 +135,14 @@ def main():
 def report(args, plan, plan_s, total_s, folder):
     with open(os.path.join(folder, "timing.jsonl")) as f:
         rounds = [json.loads(line) for line in f]
+    with open(os.path.join(folder, "events.jsonl")) as f:
+        start = next(e for e in map(json.loads, f) if e["event"] == "start")
+    phases = {k[:-8]: start[k] for k in ("rows_seconds", "partition_seconds", "engine_seconds", "files_seconds")}
     spent = sum(r["seconds"] for r in rounds)
     seconds = sorted(r["seconds"] for r in rounds[1:])
     memory = {r["round"]: r["anonymous_bytes"] for r in rounds}
     last = rounds[-1]["round"]
-    result = {"clients": args.clients, "cohort": args.cohort, "rounds": last, "plan_s": plan_s, "total_s": total_s,
+    result = {"clients": args.clients, "cohort": args.cohort, "rounds": last, "plan_s": plan_s, "total_s": total_s, "start_s": phases,
               "rounds_s": spent, "round_median_ms": 1e3 * seconds[len(seconds) // 2],
               "client_updates_per_s": last * args.cohort / spent,
               "anonymous_bytes": {str(r): memory[r] for r in (1, 2, 10, 100, last) if r in memory},
@@ -151,6 +154,7 @@ def report(args, plan, plan_s, total_s, folder):
     mib = lambda n: f"{n / 2**20:.1f} MiB"
     print(f"{args.clients} clients, {args.cohort} a round, {last} rounds")
     print(f"start-up and end   {total_s - spent:.2f} s of {total_s:.2f} s; weft plan takes {plan_s:.2f} s")
+    print("                   " + ", ".join(f"{name} {s:.2f} s" for name, s in phases.items()))
     print(f"rounds             {result['client_updates_per_s']:.0f} client updates/s, median round "
           f"{result['round_median_ms']:.2f} ms")
     print("memory             " + ", ".join(f"round {r}: {mib(b)}" for r, b in result["anonymous_bytes"].items()) +

@@ -27,9 +27,12 @@ import sweep_plot
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SHAPES = {64: (2, 32), 256: (4, 64), 1024: (8, 128), 4096: (32, 128)}  # tokens of a step: rows x length
-LONG_ROUND = 65536  # tokens of all clients in a step from which a visit is one step
+LONG_STEP = 65536  # tokens of all clients in a step, times the work of a token, from which a visit is one step
+WORK = {"bert-base": 8, "roberta-base": 8, "roberta-large": 28}  # of a token; of MiniLM's 1
 TAX_TOKENS = 16384  # of all clients in a step, up to which one client with the same rows is timed too
 RACE_CLIENTS = 4
+MODES = {"f32": ["eager", "math", "eager-nodnn", "compile"],
+         "bf16": ["eager", "eager-lean", "compile", "compile-lean"]}
 TOLERANCE = {"f32": 2e-3, "bf16": 3e-2}
 
 
@@ -103,11 +106,8 @@ class Rival(Side):
         return self.ask(json.dumps({"mode": mode, "clients": clients, "rounds": n, "fresh": fresh}), limit)
 
 
-def losses_differ(ours, theirs, tolerance):
-    return max((abs(a - b) / max(abs(b), 0.1) for a, b in zip(ours, theirs)), default=0.0) > tolerance
-
-
-def spread(ours, theirs):
+def apart(ours, theirs):
+    """The largest relative difference of losses, of small ones to 0.1."""
     return max((abs(a - b) / max(abs(b), 0.1) for a, b in zip(ours, theirs)), default=0.0)
 
 
@@ -172,7 +172,7 @@ class Timed:
 
 def measure(args, pool, model, clients, tokens):
     batch, length = SHAPES[tokens]
-    steps = 1 if clients * tokens >= LONG_ROUND else args.steps
+    steps = 1 if clients * tokens * WORK.get(model, 1) >= LONG_STEP else args.steps
     rival = pool.get(steps)
     per_step = pool.race[pool.best]
     few = max([k for k in args.clients if k <= clients and k * steps * per_step <= args.limit], default=1)
@@ -183,11 +183,11 @@ def measure(args, pool, model, clients, tokens):
         wait = 3600
         one = ours.rounds(1, wait)
         his = rival.rounds(1, wait, pool.best, few, True)
-        apart = spread(one["client_loss"], his["client_loss"])
+        far = apart(one["client_loss"], his["client_loss"])
         slow = one["seconds"][0] > args.limit / 2  # the first is the only one
         if not slow and few == clients:
             two, his_two = ours.rounds(1, wait), rival.rounds(1, wait, pool.best, few)
-            apart = max(apart, spread([two["loss"]], [his_two["loss"]]))
+            far = max(far, apart([two["loss"]], [his_two["loss"]]))
             one, his = two, his_two
         timed = {"ours": Timed(lambda n: ours.rounds(n, wait), one["seconds"][0]),
                  "rival": Timed(lambda n: rival.rounds(n, wait, pool.best, few), his["seconds"][0])}
@@ -214,7 +214,7 @@ def measure(args, pool, model, clients, tokens):
             "rival_round_s": his_s * clients / few, "rival_round_cpu_s": his_cpu * clients / few,
             "rival_modes_s_per_client_step": pool.race, "needed_flops": about["needed_flops"],
             "computed_flops": about["computed_flops"], "peak_flops": about["peak_flops"], "warm": not slow,
-            "loss_apart": apart, "losses_agree": apart <= TOLERANCE[args.dtype], "round1_loss": one["loss"],
+            "loss_apart": far, "losses_agree": far <= TOLERANCE[args.dtype], "loss": one["loss"],
             "solo_round_s": timed["solo"].best()[0] if "solo" in timed else None,
             "blocks": {name: t.wall for name, t in timed.items()}}
     return cell, rival.about
@@ -291,7 +291,7 @@ def arguments():
     p.add_argument("--dtype", choices=sorted(TOLERANCE), default="f32")
     p.add_argument("--threads", type=int, default=os.cpu_count())
     p.add_argument("--steps", type=int, default=4)
-    p.add_argument("--modes", type=lambda t: t.split(","), default=["eager", "math", "eager-nodnn", "compile"])
+    p.add_argument("--modes", type=lambda t: t.split(","), default=None)
     p.add_argument("--repeats", type=int, default=3)
     p.add_argument("--block", type=float, default=1.0, help="seconds of rounds in a turn")
     p.add_argument("--limit", type=float, default=120, help="longest round, seconds: beyond, the rival has fewer clients")
@@ -306,6 +306,8 @@ def arguments():
     if args.quick:
         args.models, args.clients, args.tokens = args.models[:1], args.clients[:3], args.tokens[:2]
         args.modes, args.block = ["eager"], 0.3
+    if not args.modes:
+        args.modes = MODES[args.dtype]
     if any(t not in SHAPES for t in args.tokens):
         p.error(f"--tokens are of {sorted(SHAPES)}")
     args.plot = args.plot or os.path.splitext(args.json)[0] + ".svg"
@@ -316,7 +318,7 @@ def run(args, report):
     key = lambda c: (c["model"], c["dtype"], c["clients"], c["tokens"], c["threads"])
     done = {key(c) for c in report["cells"]}
     failed = False
-    for model in args.models:
+    for model in args.models:  # cells of one model and T share a rival, whose modes race once
         for tokens in args.tokens:
             pool = RivalPool(args, model, tokens)
             for clients in args.clients:

@@ -22,7 +22,7 @@ typedef struct range {
     int32_t max_length;
     int32_t *length; /* (rows of the table), shared; each thread fills its own part */
     int32_t *token;  /* of this range */
-    uint8_t *type; /* NULL until one is not 0 */
+    uint8_t *type;   /* NULL until one is not 0 */
     int64_t n, capacity;
     weft_status status;
     weft_error err;
@@ -145,8 +145,7 @@ static weft_status join_tokens(wh_dataset *out, range *ranges, int n_ranges, wef
 static weft_status join(wh_dataset *out, range *ranges, int n_ranges, int64_t rows,
                         const int32_t *length, weft_error *err) {
     out->offset = malloc(((size_t)rows + 1) * sizeof *out->offset);
-    if (!out->offset)
-        return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for %" PRId64 " rows", rows);
+    if (!out->offset) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for %" PRId64 " rows", rows);
     out->offset[0] = 0;
     for (int64_t row = 0; row < rows; row++) out->offset[row + 1] = out->offset[row] + length[row];
     return join_tokens(out, ranges, n_ranges, err);

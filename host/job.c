@@ -133,8 +133,11 @@ static weft_status open_all(wh_job *job, const char *path, const wh_cli *cli, un
     if (needs & (WH_JOB_MODEL | WH_JOB_WEIGHTS | WH_JOB_TRAIN | WH_JOB_TEST)) {
         WEFT_TRY(open_model(job, needs & WH_JOB_WEIGHTS, err));
     }
+    const double start = wh_clock();
     if (needs & (WH_JOB_TRAIN | WH_JOB_TEST)) WEFT_TRY(open_rows(job, needs, err));
+    const double read = wh_clock();
     if (needs & WH_JOB_TRAIN) WEFT_TRY(open_partition(job, err));
+    job->rows_seconds = read - start, job->partition_seconds = wh_clock() - read;
     return WEFT_OK;
 }
 

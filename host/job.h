@@ -32,7 +32,8 @@ typedef struct wh_job {
     wh_state_file state; /* of clients, when memory does not hold it */
     double loop_started; /* wh_clock() at the start of the rounds; 0: not in them */
     int64_t first_round; /* of this process */
-    bool has_looked;     /* for the plugin */
+    double rows_seconds, partition_seconds; /* it took to open them */
+    bool has_looked;                        /* for the plugin */
     wh_plugin plugin;
 } wh_job;
 

@@ -42,7 +42,7 @@ typedef struct wh_round_timing {
     int64_t round, tokens, clients, packs;
     double train_seconds, eval_seconds;
     int64_t anonymous_bytes, peak_anonymous_bytes, peak_rss_bytes; /* host/memory.h */
-    weft_swap swap; /* written when there is any */
+    weft_swap swap;                                                /* written when there is any */
 } wh_round_timing;
 WEFT_NODISCARD weft_status wh_run_log_timing(wh_run_log *log, const wh_round_timing *timing,
                                              weft_error *err);

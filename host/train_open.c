@@ -156,8 +156,7 @@ static weft_status start_new(wh_train_run *run, bool overwrite, weft_error *err)
     WEFT_TRY(write_partition(run, err));
     WEFT_TRY(place_state(run, err));
     fill_summary(run);
-    WEFT_TRY(open_log(run, NULL, err));
-    return wh_run_log_event(run->log, "start", NULL, err);
+    return open_log(run, NULL, err);
 }
 
 static weft_status go_on(wh_train_run *run, const char *path, int64_t round, weft_error *err) {
@@ -170,13 +169,11 @@ static weft_status go_on(wh_train_run *run, const char *path, int64_t round, wef
     weft_status st = open_log(run, files, err);
     json_decref(files);
     WEFT_TRY(st);
-    WEFT_TRY(write_inputs(run, err));
+    st = write_inputs(run, err);
     wh_log_info(&run->job->log, "resumed after round %" PRId64 " of %" PRId64 "%s",
                 run->summary.rounds_done, run->summary.rounds_planned,
                 run->is_pending ? ", which is still to be evaluated" : "");
-    json_t *fields = json_pack("{s:I}", "round", (json_int_t)run->summary.rounds_done);
-    st = wh_run_log_event(run->log, "resume", fields, err);
-    json_decref(fields);
+    run->is_resumed = true;
     return st;
 }
 
@@ -206,6 +203,20 @@ static weft_status start_or_go_on(wh_train_run *run, weft_error *err) {
     return start_new(run, true, err);
 }
 
+/* The event says what starting took, by part: rows and partition, opening the engine, and what is
+ * written once. */
+static weft_status log_start(wh_train_run *run, double opened, weft_error *err) {
+    json_t *o = wh_json_with(json_object(), "round", json_integer(run->summary.rounds_done));
+    o = wh_json_with(o, "rows_seconds", wh_json_real(run->job->rows_seconds));
+    o = wh_json_with(o, "partition_seconds", wh_json_real(run->job->partition_seconds));
+    o = wh_json_with(o, "engine_seconds", wh_json_real(opened - run->started));
+    o = wh_json_with(o, "files_seconds", wh_json_real(wh_clock() - opened));
+    if (!o) return fail_memory(err);
+    const weft_status st = wh_run_log_event(run->log, run->is_resumed ? "resume" : "start", o, err);
+    json_decref(o);
+    return st;
+}
+
 weft_status wh_train_run_open(wh_train_run *run, wh_job *job, const wh_cli *cli,
                               const wh_resume *resume, weft_error *err) {
     memset(run, 0, sizeof *run);
@@ -218,6 +229,7 @@ weft_status wh_train_run_open(wh_train_run *run, wh_job *job, const wh_cli *cli,
     wh_plan_add_host(&run->plan, job);
     WEFT_TRY(weft_engine_open(&run->engine, &options, err));
     wh_memory_note();
+    const double opened = wh_clock();
     weft_engine_info_get(run->engine, &run->info);
     int64_t cohort = weft_config_int(job->config, "fl.clients_per_round");
     run->client_eval = calloc((size_t)cohort, sizeof *run->client_eval);
@@ -233,7 +245,7 @@ weft_status wh_train_run_open(wh_train_run *run, wh_job *job, const wh_cli *cli,
     }
     wh_log_attach(&job->log, run->log);
     describe(run);
-    return WEFT_OK;
+    return log_start(run, opened, err);
 }
 
 double wh_train_run_seconds(const wh_train_run *run) {

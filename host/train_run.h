@@ -22,6 +22,7 @@ typedef struct wh_train_run {
     weft_metrics *client_eval; /* (cohort) */
     wh_summary summary;        /* grows with the run */
     double started;            /* wh_clock() */
+    bool is_resumed;           /* it goes on in an existing folder */
     double seconds_before;     /* of processes that this one goes on for */
     /* A round that is trained but was not evaluated when a signal came: its lines have no metrics
      * and are written again by whoever goes on, from where `files` says. */

@@ -75,8 +75,8 @@ void we_model_fini(we_model *m);
  * them during we_model_load only, and what is placed in it meanwhile is overwritten. */
 WEFT_NODISCARD weft_status we_model_place(we_model *m, wk_arena *base, wk_arena *staging,
                                           bool train);
-/* Forget the plain copies in the staging arena, as loading does weight by weight: for a model that is
- * planned and not loaded. */
+/* Forget the plain copies in the staging arena, as loading does weight by weight: for a model that
+ * is planned and not loaded. */
 void we_model_drop_staged(we_model *m);
 /* Read, check (shape, finite) and upload every weight; missing head layers are drawn from (seed). A
  * trained head's start goes into `flat` (lora.size floats), which the caller has prepared with
