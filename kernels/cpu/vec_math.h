@@ -50,8 +50,8 @@ VEC_INLINE vf_normal vf_normal_at(vf x) {
     vf p_high = z2 * 7.889119531e-05f + (z * -8.020841280e-04f + 5.189535339e-03f);
     p = p_high * (z2 * z2) + p;
     vf inner = p * (u * 0.5f) + 0.5f;
-    vf q = (a * -1.645116642e-01f + 3.478941142e-01f) * z +
-           (a * -4.992426954e-01f + 4.876928121e-01f);
+    vf q =
+        (a * -1.645116642e-01f + 3.478941142e-01f) * z + (a * -4.992426954e-01f + 4.876928121e-01f);
     vf q_high = z * 6.713196697e-04f + (a * -8.785009510e-03f + 5.007280935e-02f);
     q = q_high * z2 + q;
     vf bell = vf_exp_negative(-z);
