@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#if defined(__x86_64__)
+#    include <immintrin.h>
+#endif
 
 #ifdef _OPENMP
 #    define PARALLEL_FOR(threads)                                                                  \
@@ -39,15 +42,28 @@ PEAK(peak_base, , 16)
 #if defined(__x86_64__)
 PEAK(peak_v3, __attribute__((target("avx2,fma"))), 32)
 PEAK(peak_v4, __attribute__((target("avx512f"))), 64)
+
+/* The same with products of pairs of bfloat16. */
+__attribute__((target("avx512f,avx512bf16"))) static void peak_v4bf16(float *sink) {
+    __m512 x[CHAINS], sum = _mm512_setzero_ps();
+    const __m512bh a = _mm512_cvtne2ps_pbh(_mm512_set1_ps(0.5f), _mm512_set1_ps(0.5f));
+    for (int i = 0; i < CHAINS; i++) x[i] = _mm512_set1_ps((float)i);
+    for (int s = 0; s < STEPS; s++)
+        for (int i = 0; i < CHAINS; i++) x[i] = _mm512_dpbf16_ps(x[i], a, a);
+    for (int i = 0; i < CHAINS; i++) sum = _mm512_add_ps(sum, x[i]);
+    *sink = _mm512_cvtss_f32(sum);
+}
 #endif
 
-double bench_peak_flops(int threads) {
+double bench_peak_flops(int threads, wk_dtype dtype) {
     void (*peak)(float *) = peak_base;
     double width = 4;
+    (void)dtype;
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("fma") && __builtin_cpu_supports("avx2")) peak = peak_v3, width = 8;
     if (__builtin_cpu_supports("avx512f")) peak = peak_v4, width = 16;
+    if (dtype == WK_BF16 && __builtin_cpu_supports("avx512bf16")) peak = peak_v4bf16, width = 32;
 #endif
     double best = 0; /* of many short rounds: virtual processors are taken away now and then */
     for (int round = 0; round < 40; round++) {

@@ -3,10 +3,13 @@
 #ifndef WEFT_BENCH_FLOOR_H
 #define WEFT_BENCH_FLOOR_H
 
+#include "kernels/tensor.h"
+
 double bench_now(void); /* seconds, monotonic */
 
-/* Multiply-adds on registers alone, `threads` at once: FLOP/s, a multiply-add being two. */
-double bench_peak_flops(int threads);
+/* Multiply-adds on registers alone, `threads` at once: FLOP/s, a multiply-add being two. With
+ * WK_BF16, of pairs of bfloat16 where the processor multiplies them, else of float32. */
+double bench_peak_flops(int threads, wk_dtype dtype);
 
 /* memcpy of blocks far larger than the caches, `threads` at once: bytes read plus written a second.
  */

@@ -120,7 +120,7 @@ static int run(ops_bench *b, const arguments *a) {
         b->flush = ops_zeros(b, WK_F32, a->small ? 1 << 10 : 1 << 26, 0);
         device_ceilings(b, a->small);
     } else {
-        b->peak = bench_peak_flops(b->dev->threads);
+        b->peak = bench_peak_flops(b->dev->threads, b->dev->hidden);
         b->bandwidth = bench_copy_bandwidth(b->dev->threads);
     }
     if (a->json && !(b->json = fopen(a->json, "w"))) {

@@ -18,10 +18,15 @@
 #    define CPU_PARALLEL_FOR(threads)  (void)(threads);
 #endif
 
-/* Starting a team costs some microseconds: loops with less work than that (in FLOPs or elements)
- * run on the calling thread. */
+/* Starting a team costs some microseconds: loops with less work than that, in elements of rows that
+ * are read and written, run on the calling thread. */
 static inline int cpu_threads(const wk_dev *dev, int64_t work) {
     return work < 32768 ? 1 : dev->threads;
+}
+
+/* The same for products, whose work is in multiply-adds. */
+static inline int cpu_product_threads(const wk_dev *dev, int64_t work) {
+    return cpu_threads(dev, work / 4);
 }
 
 static inline int64_t cpu_ceil_div(int64_t a, int64_t b) {
@@ -63,8 +68,8 @@ typedef struct cpu_impl {
     cpu_dnnl *dnnl; /* NULL: not chosen */
 } cpu_impl;
 
-/* Switches an open device to an instruction set (base, v3, v4, v4bf16; NULL: the best there is, with
- * which a device opens) and its own GEMM; weights packed before must be packed again.
+/* Switches an open device to an instruction set (base, v3, v4, v4bf16; NULL: the best there is,
+ * with which a device opens) and its own GEMM; weights packed before must be packed again.
  * WEFT_E_UNSUPPORTED when the processor lacks it. */
 WEFT_NODISCARD weft_status cpu_isa_select(wk_dev *dev, const char *name);
 
@@ -77,8 +82,9 @@ WEFT_NODISCARD weft_status cpu_gemm_select(wk_dev *dev, cpu_gemm_kind kind);
 void cpu_gemm_close(wk_dev *dev);
 void cpu_gemm_fill(wk_ops *table);
 
-/* oneDNN (gemm_dnnl.c), float32 only. Without WK_HAVE_DNNL open reports WEFT_E_UNSUPPORTED and the rest is
- * unreachable. A plan holds the primitives of one shape (n, k); weights of the same shape share it.
+/* oneDNN (gemm_dnnl.c), float32 only. Without WK_HAVE_DNNL open reports WEFT_E_UNSUPPORTED and the
+ * rest is unreachable. A plan holds the primitives of one shape (n, k); weights of the same shape
+ * share it.
  */
 WEFT_NODISCARD weft_status cpu_dnnl_open(wk_dev *dev, cpu_dnnl **out);
 void cpu_dnnl_close(wk_dev *dev, cpu_dnnl *dnnl);

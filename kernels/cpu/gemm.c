@@ -1,5 +1,5 @@
-/* The frozen linears of the cpu backend: our own GEMM or, in float32, oneDNN, weights packed for the
- * one chosen; the reference where a weight was not packed. */
+/* The frozen linears of the cpu backend: our own GEMM or, in float32, oneDNN, weights packed for
+ * the one chosen; the reference where a weight was not packed. */
 #include "kernels/cpu/cpu.h"
 
 #include <stdio.h>

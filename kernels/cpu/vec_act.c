@@ -1,4 +1,4 @@
-/* Activations and their derivatives (ops.h), on vf_normal_cdf, vf_tanh and vf_exp. */
+/* Activations and their derivatives (ops.h), on vf_normal_at and vf_tanh. */
 #include "kernels/cpu/vec_math.h"
 
 /* tanh form: 0.5 x (1 + tanh(c (x + 0.044715 x^3))), c = sqrt(2 / pi). Hendrycks and Gimpel 2016.
@@ -9,7 +9,7 @@
 VEC_INLINE vf act(vf x, wk_act kind) {
     switch (kind) {
     case WK_ACT_GELU:
-        return x * vf_normal_cdf(x);
+        return x * vf_normal_at(x).cdf;
     case WK_ACT_GELU_TANH:
         return x * 0.5f * (1.0f + vf_tanh(x * GELU_C * (1.0f + GELU_CUBIC * (x * x))));
     case WK_ACT_RELU:
@@ -22,8 +22,10 @@ VEC_INLINE vf act(vf x, wk_act kind) {
 
 VEC_INLINE vf act_slope(vf x, wk_act kind) {
     switch (kind) {
-    case WK_ACT_GELU: /* cdf(x) + x pdf(x) */
-        return vf_normal_cdf(x) + x * (vf_exp_negative(x * x * -0.5f) * 0.398942280f);
+    case WK_ACT_GELU: { /* cdf(x) + x pdf(x) */
+        const vf_normal n = vf_normal_at(x);
+        return n.cdf + x * (n.bell * 0.398942280f);
+    }
     case WK_ACT_GELU_TANH: {
         vf z = x * x, t = vf_tanh(x * GELU_C * (1.0f + GELU_CUBIC * z));
         return 0.5f * (1.0f + t) +

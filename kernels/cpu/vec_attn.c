@@ -60,8 +60,7 @@ static void block_fwd(const wk_attn_fwd_args *a, int64_t start, int64_t length, 
         const attn_rows k = attn_read(a->k, start + key, keys, kv, dh, in.x);
         attn_scores_of(&s, k, keys, &q, queries, words, paired);
         softmax_block(&r, &s, keys, queries, a->scale, a->causal && key + keys > first, first, key);
-        for (int64_t i = 0; key > 0 && i < queries; i++)
-            scale_row(o.x + i * o.ld, dh, r.shrink[i]);
+        for (int64_t i = 0; key > 0 && i < queries; i++) scale_row(o.x + i * o.ld, dh, r.shrink[i]);
         attn_rows v = {0};
         if (!paired) v = attn_read(a->v, start + key, keys, kv, dh, in.x);
         v = attn_along(a->v, start + key, keys, kv, dh, v, along.x);
@@ -81,7 +80,7 @@ static weft_status attn_fwd(wk_dev *dev, const wk_attn_fwd_args *a) {
     const int32_t *off = a->seq_off.data;
     attn_zero_rows(a->o, 0, off[0]);
     attn_zero_rows(a->o, off[sequences], a->o.dim[0]);
-    CPU_PARALLEL_FOR(cpu_threads(dev, a->q.dim[0] * a->q.dim[1] * a->max_len))
+    CPU_PARALLEL_FOR(cpu_product_threads(dev, a->q.dim[0] * a->q.dim[1] * a->max_len))
     for (int64_t task = 0; task < sequences * a->heads * blocks; task++) {
         const int64_t seq = task / (a->heads * blocks), head = task / blocks % a->heads;
         const int64_t length = off[seq + 1] - off[seq], first = task % blocks * ATTN_BLOCK;

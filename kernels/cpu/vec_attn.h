@@ -165,8 +165,8 @@ static inline void attn_scores_of(attn_scores *s, attn_rows x, int64_t keys,
     }
 }
 
-/* c (rows, cols) += a b, where b and c are plain rows of words and k <= ATTN_BLOCK. A last panel that is not
- * full goes through padded copies. */
+/* c (rows, cols) += a b, where b and c are plain rows of words and k <= ATTN_BLOCK. A last panel
+ * that is not full goes through padded copies. */
 static inline void attn_add_product(cpu_tile t, int64_t rows, int64_t cols) {
     float b[ATTN_BLOCK * TILE_COLS], c[ATTN_BLOCK * TILE_COLS];
     for (; cols >= TILE_COLS; cols -= TILE_COLS, t.b += TILE_COLS, t.c += TILE_COLS)
@@ -189,7 +189,8 @@ VEC_INLINE vi attn_hidden(int64_t query, int64_t key) {
 }
 
 static inline void attn_zero_rows(wk_tensor x, int64_t from, int64_t to) {
-    for (int64_t i = from; i < to; i++) memset(wk_row_ptr(x, i), 0, (size_t)x.dim[1] * wk_dtype_size(x.dtype));
+    for (int64_t i = from; i < to; i++)
+        memset(wk_row_ptr(x, i), 0, (size_t)x.dim[1] * wk_dtype_size(x.dtype));
 }
 
 #endif

@@ -135,7 +135,7 @@ static weft_status attn_bwd(wk_dev *dev, const wk_attn_bwd_args *a) {
         attn_zero_rows(out[i], 0, off[0]);
         attn_zero_rows(out[i], off[sequences], out[i].dim[0]);
     }
-    CPU_PARALLEL_FOR(cpu_threads(dev, a->q.dim[0] * a->q.dim[1] * a->max_len))
+    CPU_PARALLEL_FOR(cpu_product_threads(dev, a->q.dim[0] * a->q.dim[1] * a->max_len))
     for (int64_t task = 0; task < sequences * a->kv_heads; task++) {
         const int64_t seq = task / a->kv_heads;
         const owner t = {.a = a,

@@ -103,7 +103,7 @@ static void run(wk_dev *dev, const cpu_gemm_call *g) {
     int64_t group = 8; /* panels of one task; fewer when rows alone do not feed the threads */
     while (group > 1 && blocks * cpu_ceil_div(panels, group) < 4 * dev->threads) group /= 2;
     const int64_t groups = cpu_ceil_div(panels, group);
-    CPU_PARALLEL_FOR(cpu_threads(dev, m * g->n * k))
+    CPU_PARALLEL_FOR(cpu_product_threads(dev, m * g->n * k))
     for (int64_t task = 0; task < blocks * groups; task++) {
         float sum[BLOCK_ROWS * TILE_COLS] __attribute__((aligned(64)));
         a_block copied;

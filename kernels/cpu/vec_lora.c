@@ -91,15 +91,14 @@ static void run_block(const product *p, int64_t s, int64_t row, int64_t rows, in
         }
         cpu_tile_run(&t, rows, cols);
     }
-    if (!direct)
-        HALF_1(store, is_half(p->out), p, sum, cols, row, rows, bias, col, width);
+    if (!direct) HALF_1(store, is_half(p->out), p, sum, cols, row, rows, bias, col, width);
 }
 
 static void run_product(wk_dev *dev, const product *p) {
     const int32_t *off = p->segs.off.data;
     const tasks t = split(dev, p->segs, longest(p->segs), p->out.dim[1]);
     const int64_t work = p->in.dim[0] * p->in.dim[1] * p->out.dim[1];
-    CPU_PARALLEL_FOR(cpu_threads(dev, work))
+    CPU_PARALLEL_FOR(cpu_product_threads(dev, work))
     for (int64_t task = 0; task < t.segments * t.blocks * t.groups; task++) {
         const int64_t s = task / (t.blocks * t.groups), block = task / t.groups % t.blocks;
         const int64_t row = off[s] + block * BLOCK_ROWS,
@@ -188,7 +187,7 @@ static weft_status seg_linear_dw(wk_dev *dev, const wk_seg_linear_dw_args *a) {
     const int64_t o = a->dy.dim[1], d = a->x.dim[1];
     const int32_t *off = a->segs.off.data;
     const tasks t = split(dev, a->segs, o, d);
-    CPU_PARALLEL_FOR(cpu_threads(dev, a->x.dim[0] * o * d))
+    CPU_PARALLEL_FOR(cpu_product_threads(dev, a->x.dim[0] * o * d))
     for (int64_t task = 0; task < t.segments * t.blocks * t.groups; task++) {
         const int64_t s = task / (t.blocks * t.groups), block = task / t.groups % t.blocks;
         if (off[s] == off[s + 1]) continue;

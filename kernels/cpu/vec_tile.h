@@ -128,19 +128,20 @@ static inline int64_t cpu_panel_cols(int64_t left) {
 }
 
 /* panel (k, cols) = b (k, width) with row stride ldb, zeros to the right. */
-static inline void cpu_panel_pack(float *panel, int64_t cols, const float *b, int64_t ldb,
+static inline void cpu_panel_pack(float *panel, int64_t cols, const cpu_word *b, int64_t ldb,
                                   int64_t k, int64_t width) {
     for (int64_t l = 0; l < k; l++, b += ldb, panel += cols) {
         if (width == TILE_COLS) {
-            vf_store(panel, vf_load(b));
-            vf_store(panel + VL, vf_load(b + VL));
+            vf_store(panel, vf_load_words(b));
+            vf_store(panel + VL, vf_load_words(b + VL));
         } else {
             for (int64_t j = 0; j < cols; j++) panel[j] = j < width ? b[j] : 0.0f;
         }
     }
 }
 
-/* to (rows, cols) with row stride ld_to = the bfloat16 (rows, width) at `from`, zeros to the right. */
+/* to (rows, cols) with row stride ld_to = the bfloat16 (rows, width) at `from`, zeros to the right.
+ */
 static inline void cpu_widen(float *to, int64_t ld_to, int64_t cols, const uint16_t *from,
                              int64_t ld_from, int64_t rows, int64_t width) {
     for (int64_t i = 0; i < rows; i++, to += ld_to, from += ld_from) {

@@ -35,8 +35,10 @@ static void test_sgd(void **state) {
 int main(void) {
     static const golden_set *const sets[] = {&golden_bert, &golden_roberta, &golden_distilbert,
                                              &golden_bert_regression};
-    static const golden_device devices[] = {
-        {"ref", NULL, WK_F32}, {"cpu", NULL, WK_F32}, {"ref", NULL, WK_BF16}, {"cpu", NULL, WK_BF16}};
+    static const golden_device devices[] = {{"ref", NULL, WK_F32},
+                                            {"cpu", NULL, WK_F32},
+                                            {"ref", NULL, WK_BF16},
+                                            {"cpu", NULL, WK_BF16}};
     static golden_case cases[16];
     static char names[48][64];
     struct CMUnitTest tests[48];

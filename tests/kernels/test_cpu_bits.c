@@ -139,12 +139,12 @@ static wk_tensor linear(pack *p, bool dx) {
                               &(wk_linear_dx_args){.dx = y, .dy = x, .w = &w, .accumulate = true}),
                  &ctx.err);
     else
-        check_ok(
-            wk_linear_fwd(p->dev,
-                          &(wk_linear_fwd_args){
-                              .y = y, .x = x, 
-                              .bias = shared_hidden(p, O, 0, 4), .residual = y, .w = &w}),
-            &ctx.err);
+        check_ok(wk_linear_fwd(p->dev, &(wk_linear_fwd_args){.y = y,
+                                                             .x = x,
+                                                             .bias = shared_hidden(p, O, 0, 4),
+                                                             .residual = y,
+                                                             .w = &w}),
+                 &ctx.err);
     return y;
 }
 
@@ -406,10 +406,10 @@ static void keep_or_compare(const char *name, const pack *p, wk_tensor out, bool
 
 static wk_dev *open_subject(const subject *s, int threads) {
     wk_dev *dev = NULL;
-    check_ok(wk_dev_open(&dev, &ctx,
-                         &(wk_dev_options){
-                             .backend = "cpu", .threads = threads, .hidden = s->hidden}),
-             &ctx.err);
+    check_ok(
+        wk_dev_open(&dev, &ctx,
+                    &(wk_dev_options){.backend = "cpu", .threads = threads, .hidden = s->hidden}),
+        &ctx.err);
     weft_status st = cpu_isa_select(dev, s->isa);
     if (st == WEFT_OK) st = cpu_gemm_select(dev, s->gemm);
     if (st == WEFT_OK) return dev;
@@ -439,7 +439,8 @@ static void run_case(size_t which, const subject *s) {
                             {6, {5, 3, 0, 4, 2, 1}, 7, 3},
                             {4, {2, 5, 1, 3}, 61, 4},
                             {6, {0, 1, 2, 3, 4, 5}, 0, 1}};
-    for (size_t i = 0; i < sizeof packs / sizeof *packs; i++) run_layout(which, s, &packs[i], first);
+    for (size_t i = 0; i < sizeof packs / sizeof *packs; i++)
+        run_layout(which, s, &packs[i], first);
     for (int c = 0; c < CLIENTS; c++) {
         const layout alone = {1, {c}, 1 + 13 * c, 1 + c % 3};
         run_layout(which, s, &alone, first);

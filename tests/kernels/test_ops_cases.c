@@ -18,8 +18,9 @@ typedef struct subject {
  * its own rounding, so ref has to store the nearest one. */
 static const subject ref = {"ref", 1.5e-7, 1.5e-7};
 /* cpu: sums of at most a few hundred floats, and polynomials for exp, erf and tanh. Attention that
- * multiplies bfloat16 as such rounds probabilities and their gradients, by 2^-9 at most. */
-static const subject cpu = {"cpu", 2e-6, 1.0 / 512};
+ * multiplies bfloat16 as such rounds probabilities and their gradients by up to 2^-9, and sums of
+ * them may cancel; the bound is that of a GPU (tests/cuda/gpu_ops.c). */
+static const subject cpu = {"cpu", 2e-6, 1.0 / 256};
 /* Instruction sets that widen bfloat16 round nothing; in four lanes and without fused multiply-adds
  * chains are longer. */
 static const subject cpu_widens = {"cpu", 2e-6, 2e-6}, cpu_base = {"cpu", 5e-6, 5e-6};
