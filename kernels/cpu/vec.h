@@ -34,6 +34,16 @@ VEC_INLINE vf vf_set(float s) {
     return s - (vf){0}; /* minus keeps -0 */
 }
 
+/* v as a number of its own: a product that is not contracted with what follows. */
+VEC_INLINE vf vf_rounded(vf v) {
+#if defined(__x86_64__)
+    __asm__("" : "+x"(v));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(v));
+#endif
+    return v;
+}
+
 VEC_INLINE vf vf_load(const float *p) {
     return *(const vf_unaligned *)p;
 }

@@ -66,8 +66,8 @@ VEC_INLINE void row_bwd(const wk_layernorm_bwd_args *a, int64_t i, bool dz_half,
         sum_gx += g * ((hid_at(z, j, d) - mean) * rstd);
     }
     const float mean_g = vf_sum(sum_g) / (float)d, mean_gx = vf_sum(sum_gx) / (float)d;
-    for (int64_t j = 0; j < d; j += VL) {
-        vf g = hid_at(dy, j, d) * vf_at(weight, j, d);
+    for (int64_t j = 0; j < d; j += VL) { /* a single g less its mean is zero */
+        vf g = vf_rounded(hid_at(dy, j, d) * vf_at(weight, j, d));
         vf xhat = (hid_at(z, j, d) - mean) * rstd;
         hid_put(dz, j, d, (g - mean_g - xhat * mean_gx) * rstd);
     }
