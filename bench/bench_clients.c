@@ -105,18 +105,12 @@ static bool serve(synthetic_job *job, weft_error *err) {
     return true;
 }
 
-/* What a multiply-add costs at best in this dtype: f32 from registers; else a large product. */
-static bool measure_peak(synthetic_job *job, double *peak, weft_error *err) {
+/* Multiply-adds from registers in the dtype of the base. */
+static double measure_peak(const synthetic_job *job) {
     weft_engine_info info;
-    weft_ceilings ceilings;
     weft_engine_info_get(job->engine, &info);
-    if (strcmp(info.hidden_dtype, "float32") == 0) {
-        *peak = bench_peak_flops(info.threads);
-        return true;
-    }
-    if (weft_engine_ceilings(job->engine, &ceilings, err) != WEFT_OK) return false;
-    *peak = ceilings.flops;
-    return true;
+    const bool halves = strcmp(info.hidden_dtype, "bfloat16") == 0;
+    return bench_peak_flops(info.threads, halves ? WK_BF16 : WK_F32);
 }
 
 int main(int argc, char **argv) {
@@ -152,10 +146,8 @@ int main(int argc, char **argv) {
     synthetic_job job;
     weft_error err = {0};
     if (!synthetic_open(&model, shape)) return die("no memory for weights", NULL);
-    double peak = 0;
-    bool good =
-        synthetic_job_open(&job, &model, &rows, pairs, &err) && measure_peak(&job, &peak, &err);
-    if (good) print_job(&job, peak);
+    bool good = synthetic_job_open(&job, &model, &rows, pairs, &err);
+    if (good) print_job(&job, measure_peak(&job));
     good = good && serve(&job, &err);
     synthetic_job_close(&job);
     synthetic_close(&model);
