@@ -19,6 +19,8 @@ static bool exists(const char *dir, const char *name) {
     return n > 0 && (size_t)n < sizeof path && access(path, F_OK) == 0;
 }
 
+/* Over the vocabulary, the added tokens and what the templates put around texts, which a file may
+ * number as it likes. */
 static void set_top_id(wh_tokenizer *t) {
     t->top_id = -1;
     const wh_strmap *vocab = &t->model.vocab;
@@ -26,6 +28,10 @@ static void set_top_id(wh_tokenizer *t) {
         if (vocab->entries[i].value > t->top_id) t->top_id = vocab->entries[i].value;
     for (size_t i = 0; i < t->added.n; i++)
         if (t->added.v[i].id > t->top_id) t->top_id = t->added.v[i].id;
+    const wh_template *const templates[] = {&t->single, &t->pair};
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0; i < templates[k]->n; i++)
+            if (templates[k]->v[i].id > t->top_id) t->top_id = templates[k]->v[i].id;
 }
 
 static weft_status read_folder(wh_tokenizer *t, const char *dir, weft_error *err) {

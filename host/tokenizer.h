@@ -45,7 +45,8 @@ WEFT_NODISCARD weft_status wh_tokenizer_encode(const wh_tokenizer *tokenizer, co
                                                int32_t max_len, wh_encoding *out, weft_error *err);
 void wh_encoding_free(wh_encoding *encoding);
 
-/* One more than the highest id, added tokens included: every id is below it. */
+/* One more than the highest id, added tokens and those of the post-processor included: every id is
+ * below it. */
 int32_t wh_tokenizer_vocab_size(const wh_tokenizer *tokenizer);
 /* The id of a token of the vocabulary or the added tokens, or -1. */
 int32_t wh_tokenizer_id(const wh_tokenizer *tokenizer, const char *token);

@@ -47,7 +47,6 @@ bad=0
 for target in "$@"; do
     program=$build/tests/fuzz/fuzz_$target
     [ -x "$program" ] || { echo "run.sh: no target '$target'" >&2; exit 2; }
-    rm -rf "fuzz-out/$target"
     mkdir -p "fuzz-out/$target/found" "$here/corpus/$target"
     dict=()
     [ ! -f "$here/dict/$target.dict" ] || dict=(-dict="$here/dict/$target.dict")
@@ -58,8 +57,7 @@ for target in "$@"; do
             -artifact_prefix="fuzz-out/$target/" "fuzz-out/$target/found" "$here/corpus/$target" \
             >"fuzz-out/$target/log" 2>&1; } 2>"fuzz-out/$target/time" || code=$?
         used=$((used + $(awk '{ printf "%d", $1 + $2 + 0.5 }' "fuzz-out/$target/time")))
-        # (libFuzzer's "#N" counts within one call)
-        runs=$((runs + $(sed -n 's/^#\([0-9]*\).*/\1/p' "fuzz-out/$target/log" | tail -n 1)))
+        runs=$((runs + $(sed -n 's/^#\([0-9][0-9]*\).*/\1/p' "fuzz-out/$target/log" | tail -n 1)))
     done
     cover=$(grep -o 'cov: [0-9]* ft: [0-9]*' "fuzz-out/$target/log" | tail -n 1)
     if [ "$code" = 0 ]; then
