@@ -20,7 +20,7 @@ static weft_status load(json_t **out, const char *word, weft_error *err) {
     bool folder = stat(word, &info) == 0 && S_ISDIR(info.st_mode);
     if (!folder) return wh_json_load(out, word, MAX_SUMMARY, err);
     char *path = wh_path_join(word, "summary.json");
-    if (!path) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory");
+    if (!path) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while reading %s", word);
     weft_status st = wh_json_load(out, path, MAX_SUMMARY, err);
     free(path);
     return st;

@@ -64,7 +64,8 @@ static weft_status find_paths(eval_paths *out, const wh_cli *cli, weft_error *er
     out->adapter = run && !adapter ? wh_path_join(run, "adapter")
                    : adapter       ? strdup(adapter)
                                    : NULL;
-    if (!out->config || !out->adapter) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory");
+    if (!out->config || !out->adapter)
+        return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while opening %s", first);
     if (!holds(out->adapter, "adapter_config.json")) {
         return WEFT_FAIL(err, WEFT_E_DATA, "%s: no adapter there (adapter_config.json is missing)",
                          out->adapter);

@@ -3,6 +3,7 @@
 #define WH_TABLE_PARTS_H
 
 #include "host/grow.h"
+#include "host/input.h"
 #include "host/table.h"
 
 #include <stdio.h>
@@ -43,7 +44,7 @@ struct wh_table {
 
 /* Lines of a file of any size with bounded memory. */
 typedef struct wh_lines {
-    FILE *file;
+    wh_input input;
     const char *path;
     char *block;
     size_t start, end, room; /* unread bytes: block[start, end) */

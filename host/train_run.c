@@ -13,8 +13,8 @@
 
 /* ---- opening ---- */
 
-static weft_status fail_memory(weft_error *err) {
-    return WEFT_FAIL(err, WEFT_E_MEM, "out of memory");
+static weft_status fail_memory(const char *doing, weft_error *err) {
+    return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while %s", doing);
 }
 
 /* run.name, or one made of what the run is. */
@@ -45,7 +45,7 @@ static weft_status choose_name(wh_train_run *run, weft_error *err) {
         };
         run->name = wh_run_name(&title, time(NULL));
     }
-    return run->name ? WEFT_OK : fail_memory(err);
+    return run->name ? WEFT_OK : fail_memory("naming the run", err);
 }
 
 static weft_status write_inputs(wh_train_run *run, weft_error *err) {
@@ -60,7 +60,7 @@ static weft_status write_inputs(wh_train_run *run, weft_error *err) {
     WEFT_TRY(wh_run_folder_write_command(run->folder, run->cli->argc, run->cli->argv, err));
     WEFT_TRY(wh_run_folder_write_env(run->folder, &run->info, err));
     char *path = wh_run_folder_file(run->folder, "partition.json");
-    if (!path) return fail_memory(err);
+    if (!path) return fail_memory("writing partition.json", err);
     wh_partition_note note = wh_partition_note_of(job->config);
     st = wh_partition_save(path, job->partition, &job->train.rows, &note, err);
     free(path);
@@ -69,7 +69,8 @@ static weft_status write_inputs(wh_train_run *run, weft_error *err) {
 
 static weft_status place_state(wh_train_run *run, weft_error *err) {
     char *path = wh_run_folder_file(run->folder, "client_state.bin");
-    weft_status st = path ? wh_state_file_set(&run->job->state, path, err) : fail_memory(err);
+    weft_status st = path ? wh_state_file_set(&run->job->state, path, err)
+                          : fail_memory("placing client_state.bin", err);
     free(path);
     return st;
 }
@@ -126,7 +127,7 @@ weft_status wh_train_run_open(wh_train_run *run, wh_job *job, const wh_cli *cli,
     if (start[0]) WEFT_TRY(wh_job_import_adapter(job, run->engine, start, err));
     int64_t cohort = weft_config_int(job->config, "fl.clients_per_round");
     run->client_eval = calloc((size_t)cohort, sizeof *run->client_eval);
-    if (!run->client_eval) return fail_memory(err);
+    if (!run->client_eval) return fail_memory("opening the run", err);
 
     WEFT_TRY(choose_name(run, err));
     WEFT_TRY(wh_run_folder_create(&run->folder, weft_config_text(job->config, "run.output_dir"),
@@ -314,7 +315,7 @@ static weft_status export_adapter(wh_train_run *run, weft_error *err) {
                    WEFT_VERSION, s->strategy, s->rounds_done, s->clients_per_round, s->num_clients,
                    s->seed, metric);
     char *path = wh_run_folder_file(run->folder, "adapter");
-    if (!path) return fail_memory(err);
+    if (!path) return fail_memory("writing the adapter", err);
     weft_status st = wh_job_export_adapter(run->job, run->engine, path, card, err);
     free(path);
     return st;
@@ -326,8 +327,8 @@ weft_status wh_train_run_finish(wh_train_run *run, int signal, weft_error *err) 
     s->seconds_total = wh_clock() - run->started;
     if (s->rounds_done > 0) WEFT_TRY(export_adapter(run, err));
     json_t *json = wh_summary_json(s);
-    weft_status st =
-        json ? wh_run_folder_write_json(run->folder, "summary.json", json, err) : fail_memory(err);
+    weft_status st = json ? wh_run_folder_write_json(run->folder, "summary.json", json, err)
+                          : fail_memory("writing summary.json", err);
     json_decref(json);
     WEFT_TRY(st);
     WEFT_TRY(wh_run_log_event(run->log, signal ? "stopped" : "end", NULL, err));

@@ -1,0 +1,264 @@
+"""Makes calls of the C library fail, one in each run of the program, and looks at what is left.
+
+torture.py PROGRAM INJECT.so [--full] [--jobs N] [--only SCENARIO,...] [--sanitized]
+
+Works in the current folder, which holds a job (../e2e/lib.sh, `golden` is a link to ../golden). A run without
+faults lists every place in the code that calls (inject.c); then each of them fails in every way that it can:
+without --full a fixed sample of the places of memory, of files all. --full also fails every single
+allocation. What must hold then is in `check`.
+"""
+import argparse, concurrent.futures, json, os, re, shutil, struct, subprocess, sys, tempfile, time
+
+OPTIONS = argparse.ArgumentParser()
+OPTIONS.add_argument("program")
+OPTIONS.add_argument("inject")
+OPTIONS.add_argument("--full", action="store_true")
+OPTIONS.add_argument("--jobs", type=int, default=os.cpu_count())
+OPTIONS.add_argument("--only", default="")
+OPTIONS.add_argument("--sanitized", action="store_true", help="the program brings its own allocator: no alloc faults")
+OPTIONS.add_argument("--memory-sample", type=int, default=90, help="places of memory tried in a scenario")
+OPTIONS.add_argument("--single", help="SCENARIO=FAULT: one run, its output shown")
+ARGS = OPTIONS.parse_args()
+HERE = os.getcwd()
+
+# Ways to fail, by class. EINTR and SHORT are no failures: the call is made again and the run is as without.
+KINDS = {
+    "alloc": ["ENOMEM", "ENOMEM+"],
+    "open": ["EACCES", "EMFILE", "EIO"],
+    "read": ["EIO", "EINTR", "SHORT", "EOF"],
+    "write": ["EIO", "ENOSPC", "ENOSPC+", "EINTR", "SHORT"],
+    "sync": ["EIO", "ENOSPC"],
+    "rename": ["EIO", "ENOSPC"],
+    "mkdir": ["EACCES", "ENOSPC"],
+    "mmap": ["ENOMEM"],
+    "close": ["EIO"],
+    "truncate": ["EIO"],
+    "unlink": ["EIO"],
+}
+HARMLESS = ("EINTR", "SHORT")
+# Exit codes that a failed call may lead to (host/exit_code.h).
+CODES = {"alloc": {4}, "open": {2, 3, 8}, "read": {2, 3, 8}, "mmap": {3, 4}}
+OUTPUT = {8}
+REASON = {"EIO": "Input/output error", "EACCES": "Permission denied", "EMFILE": "Too many open files",
+          "ENOSPC": "No space left on device", "ENOMEM": "memory"}
+
+TINY = ["--quiet", "fl.num_rounds=2"]
+SCENARIOS = {
+    # name: arguments; OUT/ is where results go
+    "train": ["train", "job.yaml", "run.name=x", "run.output_dir=OUT", "eval.baselines=true", "eval.clients_every=2",
+              "client.optimizer_state=keep", "engine.state_pool_mib=0", "engine.slots=2"] + TINY,
+    "train-from": ["train", "job.yaml", "run.name=x", "run.output_dir=OUT", "model.path=sharded", "partition.file=split.json", "lora.init_from=adapter", "lora.r=4", "lora.alpha=8",
+                   "lora.target_modules=all-linear",
+                   "data.train=train.csv", "data.test=test.jsonl", "--format", "json"] + TINY,
+    "overwrite": ["train", "job.yaml", "run.name=old", "run.output_dir=OUT", "run.overwrite=true"] + TINY,
+    "eval": ["eval", "run", "--predictions", "OUT/p.jsonl", "--quiet"],
+    "partition": ["partition", "job.yaml", "-o", "OUT/split.json", "--quiet"],
+    "plan": ["plan", "job.yaml", "data.train=train.tsv", "--quiet"],
+    "compare": ["compare", "run", "run", "--format", "json"],
+    "info": ["info", "golden/hf_bert"],
+    "config": ["config", "job.yaml"],
+}
+# What two runs need not share.
+VOLATILE = {"timing.jsonl", "env.json", "events.jsonl", "log.txt", "command.txt", "config.resolved.yaml"}
+
+
+def environment(**more):
+    env = dict(os.environ, OMP_WAIT_POLICY="passive", WEFT_RUN_THREADS="1", **more)
+    return env
+
+
+def fresh():
+    """A folder of its own for one run, with the inputs as links."""
+    folder = tempfile.mkdtemp(prefix="run-", dir=HERE)
+    for name in ("job.yaml", "train.jsonl", "train.csv", "train.tsv", "test.jsonl", "golden", "split.json", "adapter", "sharded", "run"):
+        source = os.path.join(HERE, name)
+        if os.path.exists(source):
+            os.symlink(source, os.path.join(folder, name))
+    os.mkdir(os.path.join(folder, "OUT"))
+    if os.path.isdir(os.path.join(HERE, "run")):
+        shutil.copytree(os.path.join(HERE, "run"), os.path.join(folder, "OUT", "old"))
+    return folder
+
+
+def execute(folder, name, **env):
+    """Exit code, stdout, stderr. A hang is a failure with code None."""
+    preload = ARGS.inject
+    env = environment(LD_PRELOAD=preload, **env)
+    try:
+        done = subprocess.run([ARGS.program] + SCENARIOS[name], cwd=folder, env=env, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+        return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    except subprocess.TimeoutExpired:
+        return None, "", "hangs"
+
+
+def results(folder, out):
+    """What a run gives that must be the same in every run: files and standard output without times."""
+    found = {"stdout": re.sub(r'.*(seconds|tok/s|OUT/|/s ).*\n', "", out)}
+    for path, _, files in os.walk(os.path.join(folder, "OUT")):
+        for file in files:
+            if file in VOLATILE:
+                continue
+            data = open(os.path.join(path, file), "rb").read()
+            if file == "summary.json":
+                data = re.sub(rb'.*seconds.*\n', b"", data)
+            found[os.path.relpath(os.path.join(path, file), folder)] = data
+    return found
+
+
+def whole(path):
+    """None, or what is wrong with a file that must be absent or complete."""
+    data = open(path, "rb").read()
+    name = os.path.basename(path)
+    try:
+        if name.endswith(".json"):
+            json.loads(data)
+        elif name.endswith(".jsonl"):
+            assert not data or data.endswith(b"\n"), "the last line is cut"
+            for line in data.splitlines():
+                json.loads(line)
+        elif name.endswith((".csv", ".txt", ".yaml", ".md")):
+            assert not data or data.endswith(b"\n"), "the last line is cut"
+            rows = data.decode().splitlines()
+            if name.endswith(".csv"):
+                assert all(row.count(",") == rows[0].count(",") for row in rows), "a row is cut"
+        elif name.endswith(".safetensors"):
+            size = struct.unpack("<Q", data[:8])[0]
+            header = json.loads(data[8:8 + size])
+            end = max(t["data_offsets"][1] for k, t in header.items() if k != "__metadata__")
+            assert len(data) == 8 + size + end, "cut"
+    except Exception as e:  # noqa: BLE001
+        return f"{os.path.relpath(path)}: {e}"
+    return None
+
+
+def check(folder, name, fault, code, out, err, path, reference):
+    """What is wrong after one fault: a list of sentences."""
+    kind, wrong = fault.split(":")[2], []
+    cls, errno = fault.split(":")[0], kind.rstrip("+")
+    if re.search(r"Sanitizer|runtime error|Assertion|terminate called", err):
+        wrong.append("a report on stderr")
+    if code == 0:
+        got = results(folder, out)
+        if got != reference:
+            wrong.append("succeeds with other results: "
+                         + ", ".join(k for k in set(got) | set(reference) if got.get(k) != reference.get(k)))
+    elif errno in HARMLESS:
+        wrong.append(f"{kind} is no failure, but the exit code is {code}")
+    else:
+        if code not in CODES.get(cls, OUTPUT):
+            wrong.append(f"exit code {code}, not {CODES.get(cls, OUTPUT)}")
+        lines = err.splitlines()
+        errors = [line for line in lines if line.startswith("weft: error: ")]
+        if len(errors) != 1 or lines[-1] != errors[0]:
+            wrong.append("stderr does not end in one line of error")
+        else:
+            text = errors[0]
+            if cls == "alloc" and "memory" not in text:
+                wrong.append("the message does not speak of memory")
+            if text.strip() in ("weft: error: out of memory", "weft: error: out of host memory"):
+                wrong.append("the message names nothing")
+            if cls != "alloc" and path and path != "-":
+                # the file itself, or for a folder any file of it
+                base = re.sub(r"\.tmp-\d+-\d+$", "", os.path.basename(path.rstrip("/")))
+                if base not in text:
+                    wrong.append(f"the message does not name {base}")
+                if errno in REASON and REASON[errno] not in text:
+                    wrong.append(f"the message does not say '{REASON[errno]}'")
+    for where, _, files in os.walk(os.path.join(folder, "OUT")):
+        for file in files:
+            if ".tmp" in file and cls != "unlink":
+                wrong.append(f"{file} is left behind")
+            elif "client_state.bin" in file and cls != "unlink":
+                wrong.append(f"{file} is left behind")
+            elif cls != "truncate" and ".tmp" not in file:
+                bad = whole(os.path.join(where, file))
+                if bad:
+                    wrong.append(bad)
+    return wrong
+
+
+def one(name, fault, reference):
+    folder = fresh()
+    report = os.path.join(folder, "report")
+    code, out, err = execute(folder, name, FAULT=fault, FAULT_REPORT=report)
+    happened = os.path.exists(report)
+    path = open(report).read().split(" ", 3)[3].strip() if happened else ""
+    wrong = check(folder, name, fault, code, out, err, path, reference)
+    shutil.rmtree(folder, ignore_errors=True)
+    return fault, happened, path, code, err, wrong
+
+
+def faults_of(name):
+    folder = fresh()
+    sites = os.path.join(folder, "sites")
+    code, out, err = execute(folder, name, FAULT_SITES=sites)
+    if code != 0:
+        sys.exit(f"{name} fails without any fault: {err}")
+    reference = results(folder, out)
+    places, last = {}, {}
+    for line in open(sites):
+        cls, n = line.split()
+        places.setdefault(cls, []).append(int(n))
+    shutil.rmtree(folder, ignore_errors=True)
+    faults = []
+    for cls, numbers in places.items():
+        if cls == "alloc":
+            if ARGS.sanitized:
+                continue
+            if ARGS.full:
+                numbers = range(1, max(numbers) + 1)
+            else:
+                step = max(1, -(-len(numbers) // ARGS.memory_sample))
+                numbers = numbers[len(name) % step::step]
+        for n in numbers:
+            kinds = KINDS[cls]
+            if cls == "alloc" and not ARGS.full:
+                kinds = [kinds[n % 2]]
+            faults += [f"{cls}:{n}:{kind}" for kind in kinds]
+    return faults, reference
+
+
+def prepare():
+    os.symlink(os.path.join(HERE, "golden", "peft_bert"), "adapter")
+    os.mkdir("sharded")  # a model whose tokenizer is vocab.txt and whose weights are in three files
+    for folder, names in (("hf_bert_sharded", os.listdir("golden/hf_bert_sharded")), ("hf_bert", ["vocab.txt"])):
+        for file in names:
+            os.symlink(os.path.realpath(os.path.join("golden", folder, file)), os.path.join("sharded", file))
+    subprocess.run([ARGS.program, "partition", "job.yaml", "-o", "split.json", "--quiet"], check=True,
+                   env=environment(), stdout=subprocess.DEVNULL)
+    subprocess.run([ARGS.program, "train", "job.yaml", "run.name=run", "run.output_dir=."] + TINY, check=True,
+                   env=environment(), stdout=subprocess.DEVNULL)
+
+
+def main():
+    prepare()
+    if ARGS.single:
+        name, fault = ARGS.single.split("=", 1)
+        _, reference = faults_of(name)
+        fault, happened, path, code, err, wrong = one(name, fault, reference)
+        print(f"{fault} {'at ' + path if happened else 'did not happen'}: exit code {code}\n{err}", *wrong, sep="\n")
+        return bool(wrong)
+    failures = 0
+    for name in ARGS.only.split(",") if ARGS.only else SCENARIOS:
+        start = time.time()
+        faults, reference = faults_of(name)
+        happened = failed = 0
+        with concurrent.futures.ThreadPoolExecutor(ARGS.jobs) as pool:
+            for fault, did, path, code, err, wrong in pool.map(lambda f: one(name, f, reference), faults):
+                happened += did
+                failed += code != 0
+                if wrong:
+                    failures += 1
+                    print(f"FAIL: {name} {fault} {path}: {'; '.join(wrong)}\n    code {code}, {err.strip()[-300:]}")
+        print(f"{name}: {len(faults)} faults, {happened} happened, {failed} ended the run, {time.time() - start:.0f} s")
+        if happened * 10 < len(faults) * 9:
+            failures += 1
+            print(f"FAIL: {name}: most faults must happen, or this test shows nothing")
+    if failures:
+        print(f"{failures} checks failed")
+    return failures > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
