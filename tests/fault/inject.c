@@ -29,7 +29,13 @@
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
-#define REAL(name) ((__typeof__(&name))real_function(#name))
+/* Looked up once: the loader may itself be in the middle of something when a call comes. */
+#define REAL(name)                                                                                 \
+    ({                                                                                             \
+        static __typeof__(&name) found;                                                            \
+        if (!found) found = (__typeof__(&name))real_function(#name);                               \
+        found;                                                                                     \
+    })
 
 enum fault_class {
     ALLOC,
@@ -66,7 +72,7 @@ static struct {
     bool on; /* and on */
     const char *text;
 } wanted = {.class = -1};
-static const char *report_path, *sites_path;
+static const char *sites_path;
 static long count[CLASSES];
 enum { MAX_STACKS = 1 << 16, DEPTH = 48 };
 static uint64_t stack_hash[MAX_STACKS];
@@ -136,15 +142,14 @@ static void note_site(int class) {
     site[n_sites++].n = count[class];
 }
 
+static int report_fd = -1;
+
 static void report(const char *path) {
     char line[PATH_MAX + 64];
     int n = snprintf(line, sizeof line, "%s %ld %s %s\n", class_names[wanted.class],
                      count[wanted.class], wanted.text, path ? path : "-");
-    int fd = report_path ? REAL(open)(report_path, O_WRONLY | O_CREAT | O_APPEND, 0666) : -1;
-    if (fd < 0) return;
-    ssize_t written = REAL(write)(fd, line, (size_t)n);
+    ssize_t written = report_fd >= 0 ? REAL(write)(report_fd, line, (size_t)n) : 0;
     (void)written;
-    (void)REAL(close)(fd);
 }
 
 /* 0, or the kind of failure for this call. */
@@ -206,7 +211,10 @@ __attribute__((constructor)) static void start(void) {
         (void)written;
         _exit(99);
     }
-    report_path = getenv("FAULT_REPORT");
+    const char *report_path = getenv("FAULT_REPORT");
+    if (report_path)
+        report_fd = REAL(open)(report_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    (void)REAL(write);
     sites_path = getenv("FAULT_SITES");
     (void)atexit(write_sites);
     inside = false;
@@ -257,6 +265,24 @@ EXPORT void *realloc(void *old, size_t bytes) {
     if (!find_allocator()) return early_alloc(bytes);
     if (fault(ALLOC, NULL, __builtin_return_address(0))) return errno = ENOMEM, NULL;
     return real_realloc(old, bytes);
+}
+
+/* ---- the loader ---- */
+
+#define QUIETLY(call)                                                                              \
+    bool was = inside;                                                                             \
+    inside = true;                                                                                 \
+    __typeof__(call) result = call;                                                                \
+    inside = was;                                                                                  \
+    return result
+
+EXPORT void *dlopen(const char *path, int mode) {
+    QUIETLY(REAL(dlopen)(path, mode));
+}
+
+/* (Where a realloc that shrinks fails, glibc 2.36 frees the message twice.) */
+EXPORT char *dlerror(void) {
+    QUIETLY(REAL(dlerror)());
 }
 
 /* ---- files ---- */

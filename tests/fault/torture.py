@@ -143,6 +143,8 @@ def check(folder, name, fault, code, out, err, path, reference):
         if got != reference:
             wrong.append("succeeds with other results: "
                          + ", ".join(k for k in set(got) | set(reference) if got.get(k) != reference.get(k)))
+            if ARGS.single:
+                wrong += [f"{k}:\n{reference[k]}\n-- and now --\n{got.get(k)}" for k in reference if got.get(k) != reference[k]]
     elif errno in HARMLESS:
         wrong.append(f"{kind} is no failure, but the exit code is {code}")
     else:
@@ -182,7 +184,7 @@ def one(name, fault, reference):
     folder = fresh()
     report = os.path.join(folder, "report")
     code, out, err = execute(folder, name, FAULT=fault, FAULT_REPORT=report)
-    happened = os.path.exists(report)
+    happened = os.path.exists(report) and os.path.getsize(report) > 0
     path = open(report).read().split(" ", 3)[3].strip() if happened else ""
     wrong = check(folder, name, fault, code, out, err, path, reference)
     shutil.rmtree(folder, ignore_errors=True)
