@@ -54,9 +54,10 @@ struct weft_engine {
     we_visit *visits;            /* (slots) */
     int64_t rounds_done;
     weft_wire wire_total;
-    weft_swap swap_told;  /* in reports so far */
-    we_step_clock *clock; /* of a benchmark that is running, or NULL */
-    we_work work;         /* training since it was last cleared */
+    weft_swap swap_told;    /* in reports so far */
+    we_step_clock *clock;   /* of a benchmark that is running, or NULL */
+    we_work work;           /* training since it was last cleared */
+    weft_identity identity; /* base 0: not yet computed */
     char device_reason[WEFT_DEVICE_REASON];
 };
 

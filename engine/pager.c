@@ -188,15 +188,20 @@ static weft_status settle(we_pager *p) {
 
 /* ---- a round ---- */
 
+/* Back to the last complete round. */
+static weft_status undo(we_pager *p) {
+    if (!p->unfinished) return WEFT_OK;
+    WEFT_TRY(settle(p));
+    while (p->n_fresh > 0) we_pool_drop(&p->pool, p->fresh[--p->n_fresh].record);
+    memset(p->place, 0, (size_t)p->banks * (size_t)p->slots->n * sizeof *p->place);
+    p->done = p->n_queue = 0;
+    p->ahead = p->unfinished = false;
+    return WEFT_OK;
+}
+
 weft_status we_pager_begin(we_pager *p) {
     if (!p->is_open) return WEFT_OK;
-    if (p->unfinished) {
-        WEFT_TRY(settle(p));
-        while (p->n_fresh > 0) we_pool_drop(&p->pool, p->fresh[--p->n_fresh].record);
-        memset(p->place, 0, (size_t)p->banks * (size_t)p->slots->n * sizeof *p->place);
-        p->done = p->n_queue = 0;
-        p->ahead = false;
-    }
+    WEFT_TRY(undo(p));
     p->unfinished = true;
     p->begun = false;
     return WEFT_OK;
@@ -256,4 +261,31 @@ void we_pager_commit(we_pager *p, const int32_t *next, int32_t n_next) {
     enqueue_exchange(p, p->slots->bank, next, n_next);
     p->ahead = true;
     p->unfinished = go_on(p, 0) != WEFT_OK;
+}
+
+/* ---- checkpoints ---- */
+
+int32_t we_pager_count(const we_pager *p) {
+    int32_t n = 0;
+    for (int32_t c = 0; p->is_open && c < p->clients; c++) n += p->kept[c] >= 0;
+    return n;
+}
+
+weft_status we_pager_look(we_pager *p, int32_t client, const void **moments) {
+    void *memory;
+    WEFT_TRY(undo(p));
+    WEFT_TRY(settle(p)); /* of what is on its way to the next round; it has arrived then */
+    we_pool_settled(&p->pool);
+    WEFT_TRY(we_pool_get(&p->pool, p->kept[client], &memory));
+    *moments = memory;
+    return WEFT_OK;
+}
+
+weft_status we_pager_give(we_pager *p, int32_t client, int64_t steps, void **moments) {
+    int32_t record;
+    we_pool_settled(&p->pool);
+    WEFT_TRY(we_pool_add(&p->pool, &record, moments));
+    p->pool.record[record].steps = steps;
+    p->kept[client] = record;
+    return WEFT_OK;
 }

@@ -92,4 +92,15 @@ WEFT_NODISCARD weft_status we_pager_round_end(we_pager *p);
  * that fails the next round starts from scratch and tells. */
 void we_pager_commit(we_pager *p, const int32_t *next, int32_t n_next);
 
+/* ---- checkpoints, between rounds ---- */
+
+/* Clients that have a record; 0 when nothing is kept. */
+int32_t we_pager_count(const we_pager *p);
+/* The state of a client that has one (we_pager_steps > 0), in memory until the next call here. */
+WEFT_NODISCARD weft_status we_pager_look(we_pager *p, int32_t client, const void **moments);
+/* Gives a client its state; before the first round, each client once. The caller fills *moments
+ * before the next call here. */
+WEFT_NODISCARD weft_status we_pager_give(we_pager *p, int32_t client, int64_t steps,
+                                         void **moments);
+
 #endif

@@ -338,6 +338,59 @@ WEFT_NODISCARD weft_status weft_engine_adapter_read(weft_engine *engine, float *
 WEFT_NODISCARD weft_status weft_engine_adapter_write(weft_engine *engine, const float *flat,
                                                      weft_error *err);
 
+/* ---- checkpoints ---- */
+
+/* The whole state of a training engine between two rounds: what a later process needs to go on as
+ * if there had been no other. What is drawn (cohorts, orders of rows, dropout) is a function of the
+ * seed and the round's number and needs no state. */
+
+#define WEFT_STATE_TENSORS 6
+
+/* One array of it. Moved row by row, a row being everything below dim[0]. */
+typedef struct weft_state_tensor {
+    const char *name; /* "global_adapter", "server_m", "client_moments", … */
+    weft_dtype dtype;
+    int32_t ndim; /* 1 to 3 */
+    int64_t dim[3];
+} weft_state_tensor;
+
+/* Hashes of what must be the same when training goes on; 0: there is none. */
+typedef struct weft_identity {
+    uint64_t base, train, test, partition;
+} weft_identity;
+
+typedef struct weft_state {
+    int64_t rounds_done;
+    weft_wire wire_total;
+    weft_identity identity;
+    int32_t n_tensors;
+    weft_state_tensor tensor[WEFT_STATE_TENSORS]; /* larger elements first, then by name */
+    uint64_t checksum;                            /* of all bytes; filled by save */
+} weft_state;
+
+/* What the engine is at now, checksum apart. After a round that failed or was stopped: the last
+ * complete one. WEFT_E_ARG: it was opened for evaluation only. */
+WEFT_NODISCARD weft_status weft_engine_state(weft_engine *engine, weft_state *out, weft_error *err);
+
+typedef weft_status (*weft_state_write)(void *ud, const void *data, size_t bytes, weft_error *err);
+/* Hands out all tensors of weft_engine_state, in its order, row by row, without gaps. Errors of
+ * `write` end it and are passed on; those of the store as in weft_engine_round. Training can go on
+ * after it, as if it had not been called, whether it failed or not. */
+WEFT_NODISCARD weft_status weft_engine_state_save(weft_engine *engine, weft_state *state,
+                                                  weft_state_write write, void *ud,
+                                                  weft_error *err);
+
+/* `bytes` of state->tensor[tensor] from `offset` on. */
+typedef weft_status (*weft_state_read)(void *ud, int32_t tensor, uint64_t offset, void *data,
+                                       size_t bytes, weft_error *err);
+/* Takes a state over, before the first round. The tensors may come in any order. Everything is
+ * read and checked before anything is changed, except where client states need the store:
+ * WEFT_E_RESUME: another base, other rows, another partition, missing or misshapen tensors, a
+ * checksum that does not fit, impossible values. After another failure the engine is good for
+ * closing only. */
+WEFT_NODISCARD weft_status weft_engine_state_load(weft_engine *engine, const weft_state *state,
+                                                  weft_state_read read, void *ud, weft_error *err);
+
 /* ---- measuring ---- */
 
 #define WEFT_PROFILE_PHASES 32

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,14 +40,14 @@ int64_t wh_file_operations(void) {
     return operations;
 }
 
-static bool faulty(void) {
+bool wh_file_faulty(void) {
     if (++operations != fault_at) return false;
     errno = fault_errno;
     return true;
 }
 
 static int sys_open(const char *path, int flags) {
-    if (faulty()) return -1;
+    if (wh_file_faulty()) return -1;
     int fd;
     do fd = open(path, flags | O_CLOEXEC, 0666);
     while (fd < 0 && errno == EINTR);
@@ -55,7 +56,7 @@ static int sys_open(const char *path, int flags) {
 
 /* All bytes, or -1 with errno. */
 static int sys_write(int fd, const char *data, size_t bytes) {
-    bool fail = faulty();
+    bool fail = wh_file_faulty();
     int why = errno;
     if (fail) bytes /= 2;
     while (bytes) {
@@ -70,19 +71,19 @@ static int sys_write(int fd, const char *data, size_t bytes) {
 
 /* Some file systems cannot sync a folder or a device and say EINVAL; nothing is lost by that. */
 static int sys_sync(int fd) {
-    if (faulty()) return -1;
+    if (wh_file_faulty()) return -1;
     return fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS ? 0 : -1;
 }
 
 static int sys_close(int fd) {
-    bool fail = faulty();
+    bool fail = wh_file_faulty();
     int why = errno, rc = close(fd);
     if (fail) errno = why;
     return fail ? -1 : rc;
 }
 
 static int sys_rename(const char *from, const char *to) {
-    return faulty() ? -1 : rename(from, to);
+    return wh_file_faulty() ? -1 : rename(from, to);
 }
 
 static weft_status cannot(const char *doing, const char *path, weft_error *err) {
@@ -259,32 +260,23 @@ int64_t wh_append_offset(const wh_append_file *file) {
     return file->offset;
 }
 
+weft_status wh_append_cut(wh_append_file *file, int64_t offset, weft_error *err) {
+    if (offset > file->offset)
+        return WEFT_FAIL(err, WEFT_E_RESUME,
+                         "%s has %" PRId64 " bytes, it had %" PRId64 " when the checkpoint was "
+                         "made: it was cut or replaced",
+                         file->path, file->offset, offset);
+    if (offset == file->offset) return WEFT_OK;
+    if (wh_file_faulty() || ftruncate(file->fd, (off_t)offset) != 0)
+        return cannot("cut", file->path, err);
+    file->offset = offset;
+    return sys_sync(file->fd) == 0 ? WEFT_OK : cannot("sync", file->path, err);
+}
+
 weft_status wh_append_close(wh_append_file *file, weft_error *err) {
     if (!file) return WEFT_OK;
     weft_status st = wh_append_flush(file, err);
     if (sys_close(file->fd) != 0 && st == WEFT_OK) st = cannot("close", file->path, err);
     append_free(file);
-    return st;
-}
-
-/* ---- folders ---- */
-
-weft_status wh_folder_make(const char *path, weft_error *err) {
-    char *part = strdup(path);
-    if (!part) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while creating %s", path);
-    weft_status st = WEFT_OK;
-    for (char *end = part + 1; st == WEFT_OK && *part; end++) {
-        char last = *end;
-        if (last && last != '/') continue;
-        *end = '\0';
-        struct stat info;
-        if (faulty() || (mkdir(part, 0777) != 0 && errno != EEXIST))
-            st = cannot("create folder", part, err);
-        else if (stat(part, &info) == 0 && !S_ISDIR(info.st_mode))
-            st = WEFT_FAIL(err, WEFT_E_OUTPUT, "cannot create folder %s: %s is a file", path, part);
-        if (!last) break;
-        *end = '/';
-    }
-    free(part);
     return st;
 }

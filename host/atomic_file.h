@@ -45,20 +45,21 @@ WEFT_NODISCARD weft_status wh_append_flush(wh_append_file *file, weft_error *err
 WEFT_NODISCARD weft_status wh_append_sync(wh_append_file *file, weft_error *err);
 /* Bytes of the file, all whole lines, without what is only collected. */
 int64_t wh_append_offset(const wh_append_file *file);
+/* Drops everything after the first `offset` bytes, on the disk too. WEFT_E_RESUME: the file is
+ * shorter. Nothing may be collected. */
+WEFT_NODISCARD weft_status wh_append_cut(wh_append_file *file, int64_t offset, weft_error *err);
 /* Flushes and closes; the handle is gone whatever the outcome. NULL is fine. */
 WEFT_NODISCARD weft_status wh_append_close(wh_append_file *file, weft_error *err);
 
-/* ---- folders ---- */
-
-/* mkdir -p: all missing folders of a path. An existing folder is fine. */
-WEFT_NODISCARD weft_status wh_folder_make(const char *path, weft_error *err);
-
 /* ---- faults for tests ---- */
 
-/* The n-th (1-based) file operation of this module from now fails with `error` (an errno), once;
- * n = 0 switches it off. A failing write first writes half of its bytes, as a full disk does. */
+/* The n-th (1-based) file operation of this module and of folder.h from now fails with `error` (an
+ * errno), once; n = 0 switches it off. A failing write first writes half of its bytes, as a full
+ * disk does. */
 void wh_file_fault(int64_t n, int error);
 /* Operations since the last wh_file_fault. */
 int64_t wh_file_operations(void);
+/* Counts an operation; true, and errno is set, when it is the one that fails. */
+bool wh_file_faulty(void);
 
 #endif

@@ -16,6 +16,8 @@ typedef struct flag_row {
 static const flag_row FLAGS[] = {
     {WH_FLAG_SET, "--set", 0, "KEY=VALUE", "set an option; the same as the plain word key=value"},
     {WH_FLAG_DRY_RUN, "--dry-run", 0, NULL, "check everything and print the plan; train nothing"},
+    {WH_FLAG_RESUME, "--resume", 0, "auto|PATH",
+     "go on from a checkpoint: auto: of run.name, or begin when there is none"},
     {WH_FLAG_ADAPTER, "--adapter", 0, "PATH", "PEFT adapter folder to use"},
     {WH_FLAG_SPLIT, "--split", 0, "NAME", "rows to evaluate: test (default) or train"},
     {WH_FLAG_PREDICTIONS, "--predictions", 0, "FILE",
@@ -146,6 +148,9 @@ static weft_status apply_flag(wh_cli *cli, const flag_row *row, const char *valu
     case WH_FLAG_OUTPUT:
         cli->output = value;
         break;
+    case WH_FLAG_RESUME:
+        cli->resume = value;
+        break;
     case WH_FLAG_FORMAT:
         if (strcmp(value, "text") != 0 && strcmp(value, "json") != 0) {
             return WEFT_FAIL(err, WEFT_E_CONFIG, "--format takes text or json, got '%.80s'", value);
@@ -263,7 +268,9 @@ void wh_cli_print_overview(FILE *to, const wh_verb *const *verbs, size_t n_verbs
           "WEFT_RUN_THREADS) is the weakest source. Results go to stdout, log and progress to\n"
           "stderr.\n\n"
           "exit codes: 0 ok, 1 a bug in weft, 2 usage or configuration, 3 model or data,\n"
-          "4 out of memory, 5 diverged, 6 device, 8 output cannot be written, 130/143 stopped\n\n"
+          "4 out of memory, 5 diverged, 6 device, 7 resume mismatch, 8 output cannot be written,\n"
+          "75 training stopped by a signal with a good checkpoint, 130/143 another command "
+          "stopped\n\n"
           "weft <command> -h says more; weft --version prints the version.\n",
           to);
 }

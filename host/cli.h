@@ -26,6 +26,7 @@ typedef enum wh_flag {
     WH_FLAG_ADAPTER = 1 << 7,
     WH_FLAG_OUTPUT = 1 << 8,
     WH_FLAG_MARKDOWN = 1 << 9,
+    WH_FLAG_RESUME = 1 << 10,
 } wh_flag;
 
 typedef struct wh_cli_set {
@@ -52,9 +53,10 @@ typedef struct wh_cli {
     int n_sets;
     bool dry_run, json, quiet, no_progress, markdown;
     weft_split split;        /* --split; WEFT_SPLIT_TEST when absent */
-    const char *predictions; /* NULL when absent, as the two below */
+    const char *predictions; /* NULL when absent, as those below */
     const char *adapter;
     const char *output;
+    const char *resume; /* "auto" or a path */
 } wh_cli;
 
 struct wh_verb {
@@ -65,6 +67,7 @@ struct wh_verb {
     const char *example; /* command lines, one a line */
     int min_words, max_words;
     unsigned flags; /* of wh_flag */
+    bool goes_on;   /* stopped by a signal it can be resumed: its exit code says so */
     weft_status (*run)(const wh_cli *cli, weft_error *err);
 };
 

@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-int wh_exit_code(weft_status status, int signal) {
+int wh_exit_code(weft_status status, int signal, bool goes_on) {
     switch (status) {
     case WEFT_OK:
         return WH_EXIT_OK;
@@ -28,6 +28,7 @@ int wh_exit_code(weft_status status, int signal) {
     case WEFT_E_OUTPUT:
         return WH_EXIT_OUTPUT;
     case WEFT_E_STOPPED:
+        if (goes_on) return WH_EXIT_RESUME_LATER;
         return signal > 0 ? WH_EXIT_SIGNAL + signal : WH_EXIT_BUG;
     }
     return WH_EXIT_BUG;

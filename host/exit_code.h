@@ -2,7 +2,10 @@
  *
  *   0 ok · 1 a bug in Weft · 2 usage or configuration · 3 model or data · 4 out of memory ·
  *   5 diverged · 6 device, driver or collective · 7 resume mismatch · 8 output cannot be written ·
- *   128+n stopped by signal n (130 Ctrl-C, 143 SIGTERM) */
+ *   75 training stopped by a signal with a good checkpoint: the same command with --resume auto
+ * goes on (sysexits' EX_TEMPFAIL) · 128+n another command stopped by signal n (130 Ctrl-C, 143
+ * SIGTERM)
+ */
 #ifndef WEFT_HOST_EXIT_CODE_H
 #define WEFT_HOST_EXIT_CODE_H
 
@@ -18,12 +21,13 @@ typedef enum wh_exit {
     WH_EXIT_DEVICE = 6,
     WH_EXIT_RESUME = 7,
     WH_EXIT_OUTPUT = 8,
+    WH_EXIT_RESUME_LATER = 75,
     WH_EXIT_SIGNAL = 128, /* plus the signal's number */
 } wh_exit;
 
-/* Exit code of a status. `signal` is the caught signal's number, or 0; it counts for
- * WEFT_E_STOPPED. */
-int wh_exit_code(weft_status status, int signal);
+/* Exit code of a status. For WEFT_E_STOPPED `signal` is the caught signal's number, or 0, and
+ * `goes_on` says that there is a checkpoint to go on from. */
+int wh_exit_code(weft_status status, int signal, bool goes_on);
 
 /* The one line that people get on stderr when a command fails: "weft: error: <text>\n", control
  * characters replaced by '?'. Writes at most n bytes with the terminating zero; never fails. */

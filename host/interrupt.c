@@ -5,7 +5,7 @@
 
 static volatile sig_atomic_t caught;
 
-static const int SIGNALS[] = {SIGINT, SIGTERM};
+static const int SIGNALS[] = {SIGINT, SIGTERM, SIGUSR1};
 enum { N_SIGNALS = (int)(sizeof SIGNALS / sizeof SIGNALS[0]) };
 
 static void on_signal(int number) {

@@ -175,11 +175,11 @@ static void estimate(wh_job *job, weft_phase phase) {
     double part = phase != WEFT_PHASE_TRAIN ? 1.0
                   : s->total > 0            ? (double)s->done / (double)s->total
                                             : 0.0;
-    double rounds = (double)(s->round - 1) + part;
+    double rounds = (double)(s->round - job->first_round) + part;
+    double all = (double)(s->num_rounds - job->first_round + 1);
     /* The first instants of a run say nothing about its length. */
-    if (rounds * 200.0 < (double)s->num_rounds && rounds < 0.5) return;
-    s->seconds_left =
-        wh_progress_left(wh_clock() - job->loop_started, rounds, (double)s->num_rounds);
+    if (rounds * 200.0 < all && rounds < 0.5) return;
+    s->seconds_left = wh_progress_left(wh_clock() - job->loop_started, rounds, all);
 }
 
 static bool on_tick(void *ud, weft_phase phase, int64_t done, int64_t total) {

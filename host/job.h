@@ -31,6 +31,7 @@ typedef struct wh_job {
     wh_progress progress;
     wh_state_file state; /* of clients, when memory does not hold it */
     double loop_started; /* wh_clock() at the start of the rounds; 0: not in them */
+    int64_t first_round; /* of this process */
     bool has_looked;     /* for the plugin */
     wh_plugin plugin;
 } wh_job;

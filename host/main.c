@@ -27,8 +27,9 @@ static weft_status flush_stdout(weft_error *err) {
                      errno ? strerror(errno) : "write error");
 }
 
+static wh_cli cli; /* too large for a stack frame */
+
 static weft_status run(int argc, char *const *argv, weft_error *err) {
-    static wh_cli cli; /* too large for a stack frame */
     size_t n_verbs;
     const wh_verb *const *verbs = wh_verbs(&n_verbs);
     WEFT_TRY(wh_cli_parse(&cli, verbs, n_verbs, argc - 1, (const char *const *)(argv + 1), err));
@@ -62,5 +63,5 @@ int main(int argc, char **argv) {
         wh_exit_line(line, sizeof line, st, &err);
         fputs(line, stderr);
     }
-    return wh_exit_code(st, wh_interrupt_signal());
+    return wh_exit_code(st, wh_interrupt_signal(), cli.verb && cli.verb->goes_on);
 }

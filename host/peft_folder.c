@@ -1,6 +1,7 @@
 #include "host/peft_folder.h"
 
 #include "host/atomic_file.h"
+#include "host/folder.h"
 #include "host/json_util.h"
 #include "host/peft_config.h"
 #include "host/safetensors.h"

@@ -1,12 +1,11 @@
 #include "host/run_folder.h"
 
 #include "host/atomic_file.h"
+#include "host/folder.h"
 #include "host/json_util.h"
 #include "host/text.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,10 +15,13 @@
 
 struct wh_run_folder {
     char *path;
+    int lock; /* -1: the file system has none */
 };
 
 /* The file that marks a folder as ours: the first one written into it. */
 static const char marker[] = "config.resolved.yaml";
+/* Held while a process works in the folder. */
+static const char lock_name[] = ".lock";
 
 /* ---- the name ---- */
 
@@ -64,43 +66,24 @@ char *wh_run_name(const wh_run_title *t, time_t now) {
 
 /* ---- replacing an old run ---- */
 
-/* Removes what an open folder holds; follows no links, so nothing outside can go. Closes fd. */
-static int remove_content(int fd, int depth) {
-    DIR *dir = fdopendir(fd);
-    if (!dir) {
-        (void)close(fd);
-        return -1;
-    }
-    int rc = depth > 16 ? (errno = ELOOP, -1) : 0;
-    for (struct dirent *e; rc == 0 && (e = readdir(dir)) != NULL;) {
-        struct stat info;
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
-        rc = fstatat(fd, e->d_name, &info, AT_SYMLINK_NOFOLLOW);
-        if (rc == 0 && S_ISDIR(info.st_mode)) {
-            int inner = openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            rc = inner < 0 ? -1 : remove_content(inner, depth + 1);
-            if (rc == 0) rc = unlinkat(fd, e->d_name, AT_REMOVEDIR);
-        } else if (rc == 0) {
-            rc = unlinkat(fd, e->d_name, 0);
-        }
-    }
-    int why = errno;
-    (void)closedir(dir);
-    errno = why;
-    return rc;
+static weft_status only_leftovers(void *ud, const char *name, weft_error *err) {
+    bool *only = ud;
+    (void)err;
+    if (!wh_is_temporary(name) && strcmp(name, lock_name) != 0) *only = false;
+    return WEFT_OK;
 }
 
+/* Nothing in it, or what a run that was killed at its very start left. */
 static bool is_empty(const char *path) {
-    DIR *dir = opendir(path);
-    if (!dir) return false;
-    bool empty = true;
-    for (struct dirent *e; (e = readdir(dir)) != NULL;)
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) empty = false;
-    (void)closedir(dir);
-    return empty;
+    bool only = true;
+    return wh_folder_each(path, only_leftovers, &only, NULL) == WEFT_OK && only;
 }
 
-static weft_status take_existing(const char *path, bool overwrite, weft_error *err) {
+static bool is_ours(const char *path) {
+    return wh_folder_has(path, marker);
+}
+
+static weft_status check_existing(const char *path, bool overwrite, weft_error *err) {
     struct stat info;
     if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode))
         return WEFT_FAIL(err, WEFT_E_OUTPUT, "cannot make run folder %s: a file has that name",
@@ -108,41 +91,83 @@ static weft_status take_existing(const char *path, bool overwrite, weft_error *e
     if (is_empty(path)) return WEFT_OK;
     if (!overwrite)
         return WEFT_FAIL(err, WEFT_E_OUTPUT,
-                         "run folder %s exists: give another run.name or set run.overwrite=true",
+                         "run folder %s exists: go on with it (--resume auto), give another "
+                         "run.name or set run.overwrite=true",
                          path);
-    char *mark = wh_path_join(path, marker);
-    bool ours = mark && stat(mark, &info) == 0;
-    free(mark);
-    if (!ours)
+    if (!is_ours(path))
         return WEFT_FAIL(
             err, WEFT_E_OUTPUT,
-            "folder %s exists and is not a run folder (no %s in it), so run.overwrite does "
-            "not replace it",
-            path, marker);
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || remove_content(fd, 0) != 0)
-        return WEFT_FAIL(err, WEFT_E_OUTPUT, "cannot empty the old run folder %s: %s", path,
-                         strerror(errno));
+            "folder %s exists and is not a run folder (no %s in it), so it is not replaced", path,
+            marker);
     return WEFT_OK;
 }
 
 /* ---- the folder ---- */
+
+static weft_status take_lock(wh_run_folder *run, weft_error *err) {
+    char *path = wh_path_join(run->path, lock_name);
+    weft_status st = path ? wh_lock_take(&run->lock, path, err)
+                          : WEFT_FAIL(err, WEFT_E_MEM, "out of memory for %s", run->path);
+    free(path);
+    return st;
+}
+
+/* A handle without a folder behind it yet; takes the path. */
+static weft_status new_handle(wh_run_folder **out, char *path, weft_error *err) {
+    wh_run_folder *run = path ? calloc(1, sizeof *run) : NULL;
+    if (!run) {
+        free(path);
+        return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for the run folder");
+    }
+    run->path = path, run->lock = -1;
+    *out = run;
+    return WEFT_OK;
+}
 
 weft_status wh_run_folder_create(wh_run_folder **out, const char *output_dir, const char *name,
                                  bool overwrite, weft_error *err) {
     if (!*name || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return WEFT_FAIL(err, WEFT_E_CONFIG,
                          "run.name=%s must be a plain name: folders go into run.output_dir", name);
-    WEFT_TRY(wh_folder_make(*output_dir ? output_dir : ".", err));
-    wh_run_folder *run = calloc(1, sizeof *run);
-    if (run) run->path = wh_path_join(*output_dir ? output_dir : ".", name);
+    if (!*output_dir) output_dir = ".";
+    WEFT_TRY(wh_folder_make(output_dir, err));
+    wh_run_folder *run = NULL;
+    WEFT_TRY(new_handle(&run, wh_path_join(output_dir, name), err));
     weft_status st = WEFT_OK;
-    if (!run || !run->path)
-        st = WEFT_FAIL(err, WEFT_E_MEM, "out of memory while making run folder %s", name);
-    else if (mkdir(run->path, 0777) != 0) /* of two runs that want the name, one gets it */
-        st = errno == EEXIST ? take_existing(run->path, overwrite, err)
-                             : WEFT_FAIL(err, WEFT_E_OUTPUT, "cannot make run folder %s: %s",
-                                         run->path, strerror(errno));
+    bool existed = mkdir(run->path, 0777) != 0; /* of two runs that want the name, one gets it */
+    if (existed && errno != EEXIST)
+        st = WEFT_FAIL(err, WEFT_E_OUTPUT, "cannot make run folder %s: %s", run->path,
+                       strerror(errno));
+    else if (existed)
+        st = check_existing(run->path, overwrite, err);
+    if (st == WEFT_OK) st = take_lock(run, err);
+    if (st == WEFT_OK && existed) st = wh_folder_remove(run->path, false, lock_name, err);
+    if (st != WEFT_OK) {
+        wh_run_folder_close(run);
+        return st;
+    }
+    *out = run;
+    return WEFT_OK;
+}
+
+static weft_status remove_leftover(void *ud, const char *name, weft_error *err) {
+    const wh_run_folder *run = ud;
+    if (!wh_is_temporary(name)) return WEFT_OK;
+    char *path = wh_path_join(run->path, name);
+    if (!path) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for %s", run->path);
+    (void)unlink(path);
+    free(path);
+    return WEFT_OK;
+}
+
+weft_status wh_run_folder_open(wh_run_folder **out, const char *path, weft_error *err) {
+    if (!is_ours(path))
+        return WEFT_FAIL(err, WEFT_E_RESUME, "%s is not a run folder: there is no %s in it", path,
+                         marker);
+    wh_run_folder *run = NULL;
+    WEFT_TRY(new_handle(&run, strdup(path), err));
+    weft_status st = take_lock(run, err);
+    if (st == WEFT_OK) st = wh_folder_each(path, remove_leftover, run, err);
     if (st != WEFT_OK) {
         wh_run_folder_close(run);
         return st;
@@ -153,6 +178,7 @@ weft_status wh_run_folder_create(wh_run_folder **out, const char *output_dir, co
 
 void wh_run_folder_close(wh_run_folder *run) {
     if (!run) return;
+    wh_lock_release(run->lock);
     free(run->path);
     free(run);
 }
@@ -201,10 +227,23 @@ static void add_quoted(wh_text *text, const char *word) {
     wh_text_add(text, "'");
 }
 
+/* Those that worked in the folder before. */
+static weft_status old_commands(const wh_run_folder *run, wh_text *text, weft_error *err) {
+    enum { MOST = 1 << 20 };
+    char *path = wh_run_folder_file(run, "command.txt"), *old = NULL;
+    size_t bytes = 0;
+    if (!path) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while writing command.txt");
+    if (wh_file_read(&old, &bytes, path, MOST, NULL) == WEFT_OK) wh_text_add_n(text, old, bytes);
+    free(old);
+    free(path);
+    return WEFT_OK;
+}
+
 weft_status wh_run_folder_write_command(const wh_run_folder *run, int argc, char *const *argv,
                                         weft_error *err) {
     wh_text text = {0};
     char here[4096];
+    WEFT_TRY(old_commands(run, &text, err));
     if (getcwd(here, sizeof here)) {
         wh_text_add(&text, "cd ");
         add_quoted(&text, here);

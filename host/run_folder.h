@@ -1,6 +1,6 @@
-/* The folder of one run, runs/<name>/: made here, refused when it exists, and filled with what is
- * written once (config, environment, command, partition, summary). What grows by the round is
- * run_log.h. */
+/* The folder of one run, runs/<name>/: made here, refused when it exists, gone on with, and filled
+ * with what is written once (config, environment, command, partition, summary). What grows by the
+ * round is run_log.h. */
 #ifndef WH_RUN_FOLDER_H
 #define WH_RUN_FOLDER_H
 
@@ -28,10 +28,15 @@ typedef struct wh_run_folder wh_run_folder;
 
 /* Makes output_dir/name. An existing folder is refused, unless it is empty, or overwrite is set and
  * it looks like a run folder (it holds config.resolved.yaml); then its content is removed first.
- * WEFT_E_OUTPUT names the option that helps. WEFT_E_CONFIG: the name is empty, "..", or holds a
- * '/'. */
+ * WEFT_E_OUTPUT names the option that helps, or says that another process works there: a handle
+ * keeps others out until it is closed or its process ends. WEFT_E_CONFIG: the name is empty, "..",
+ * or holds a '/'. */
 WEFT_NODISCARD weft_status wh_run_folder_create(wh_run_folder **out, const char *output_dir,
                                                 const char *name, bool overwrite, weft_error *err);
+/* An existing one, to go on in it; what killed writers left is removed. WEFT_E_RESUME: it is no run
+ * folder; WEFT_E_OUTPUT: another process works there. */
+WEFT_NODISCARD weft_status wh_run_folder_open(wh_run_folder **out, const char *path,
+                                              weft_error *err);
 void wh_run_folder_close(wh_run_folder *run);
 
 const char *wh_run_folder_path(const wh_run_folder *run);
@@ -45,7 +50,8 @@ WEFT_NODISCARD weft_status wh_run_folder_write(const wh_run_folder *run, const c
 WEFT_NODISCARD weft_status wh_run_folder_write_json(const wh_run_folder *run, const char *name,
                                                     const json_t *value, weft_error *err);
 
-/* command.txt: the folder it ran in and the command, quoted for a POSIX shell. */
+/* command.txt: the folder it ran in and the command, quoted for a POSIX shell; after those of
+ * earlier processes that worked in the folder. */
 WEFT_NODISCARD weft_status wh_run_folder_write_command(const wh_run_folder *run, int argc,
                                                        char *const *argv, weft_error *err);
 

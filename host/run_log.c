@@ -151,6 +151,29 @@ static weft_status write_headers(wh_run_log *log, weft_error *err) {
     return wh_run_log_flush(log, false, err);
 }
 
+/* The files that tell of rounds come before those that are history. */
+enum { N_CUT = EVENTS };
+
+static weft_status cut_files(wh_run_log *log, const json_t *cut, weft_error *err) {
+    int64_t length[N_CUT];
+    for (int i = 0; i < N_CUT; i++)
+        if (wh_json_int(cut, "files", file_names[i], 0, INT64_MAX, &length[i], err) != WEFT_OK)
+            return WEFT_FAIL(err, WEFT_E_RESUME, "the checkpoint does not say how long %s was",
+                             file_names[i]);
+    for (int i = 0; i < N_CUT; i++) /* all or none */
+        if (length[i] > wh_append_offset(log->file[i]))
+            return wh_append_cut(log->file[i], length[i], err);
+    for (int i = 0; i < N_CUT; i++) WEFT_TRY(wh_append_cut(log->file[i], length[i], err));
+    return WEFT_OK;
+}
+
+json_t *wh_run_log_offsets(const wh_run_log *log) {
+    json_t *o = json_object();
+    for (int i = 0; i < N_CUT; i++)
+        o = wh_json_with(o, file_names[i], json_integer(wh_append_offset(log->file[i])));
+    return o;
+}
+
 weft_status wh_run_log_open(wh_run_log **out, const wh_run_folder *run,
                             const wh_run_log_options *options, weft_error *err) {
     wh_run_log *log = calloc(1, sizeof *log);
@@ -163,7 +186,9 @@ weft_status wh_run_log_open(wh_run_log **out, const wh_run_folder *run,
                   : WEFT_FAIL(err, WEFT_E_MEM, "out of memory while opening %s", file_names[i]);
         free(path);
     }
-    if (st == WEFT_OK) st = write_headers(log, err);
+    log->options.cut = NULL;
+    if (st == WEFT_OK)
+        st = options->cut ? cut_files(log, options->cut, err) : write_headers(log, err);
     if (st != WEFT_OK) {
         weft_status ignored = wh_run_log_close(log, NULL);
         (void)ignored; /* the first failure is the one to report */

@@ -20,9 +20,13 @@ typedef struct wh_run_log_options {
     bool is_regression;     /* which metrics the columns are */
     bool binary_f1;         /* two classes: f1_binary as well */
     bool evaluates_clients; /* clients.csv has eval columns */
+    /* To go on with a run: wh_run_log_offsets of its checkpoint. Files that it names are cut back
+     * to their lengths there, the others grow on. NULL: a new run. Borrowed during the call. */
+    const json_t *cut;
 } wh_run_log_options;
 
-/* Creates the files and writes the headers of the tables. */
+/* Creates the files and writes the headers of the tables, or goes on. WEFT_E_RESUME: `cut` is not
+ * what wh_run_log_offsets makes, or a file is shorter. */
 WEFT_NODISCARD weft_status wh_run_log_open(wh_run_log **out, const wh_run_folder *run,
                                            const wh_run_log_options *options, weft_error *err);
 /* Flushes and closes all files; returns the first failure. NULL is fine. */
@@ -52,6 +56,11 @@ WEFT_NODISCARD weft_status wh_run_log_line(wh_run_log *log, weft_log_level level
 
 /* Hand all collected lines to the system; with `sync`, to the disk. Call once a round. */
 WEFT_NODISCARD weft_status wh_run_log_flush(wh_run_log *log, bool sync, weft_error *err);
+
+/* {"metrics.jsonl": bytes, …} for the files that tell of rounds; what is collected but not flushed
+ * does not count. events.jsonl and log.txt are history and are never cut. *Own*ed; NULL: out of
+ * memory. */
+json_t *wh_run_log_offsets(const wh_run_log *log);
 
 /* Metrics as a JSON object with the keys of the files, *own*ed, for summaries; NULL: out of memory.
  */

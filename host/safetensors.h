@@ -67,6 +67,19 @@ typedef struct wh_tensor_out {
 WEFT_NODISCARD weft_status wh_safetensors_write(const char *path, const wh_tensor_out *tensors,
                                                 size_t n, weft_error *err);
 
+/* The same for data that comes in pieces: `tensors` without data, in the order of the file (larger
+ * elements first, then by name; WEFT_E_ARG otherwise), then their bytes one tensor after the other.
+ * Exactly one of commit and discard ends it, also when append has failed; commit is WEFT_E_ARG when
+ * the bytes are not as many as the header says. */
+typedef struct wh_safetensors_writer wh_safetensors_writer;
+WEFT_NODISCARD weft_status wh_safetensors_create(wh_safetensors_writer **out, const char *path,
+                                                 const wh_tensor_out *tensors, size_t n,
+                                                 weft_error *err);
+WEFT_NODISCARD weft_status wh_safetensors_append(wh_safetensors_writer *writer, const void *data,
+                                                 size_t bytes, weft_error *err);
+WEFT_NODISCARD weft_status wh_safetensors_commit(wh_safetensors_writer *writer, weft_error *err);
+void wh_safetensors_discard(wh_safetensors_writer *writer); /* NULL is fine */
+
 size_t wh_dtype_bytes(weft_dtype dtype);
 
 #endif

@@ -87,17 +87,17 @@ static size_t out_bytes(const wh_tensor_out *t) {
 }
 
 static int file_order(const void *a, const void *b) {
-    const wh_tensor_out *const *x = a, *const *y = b;
-    size_t m = wh_dtype_bytes((*x)->dtype), n = wh_dtype_bytes((*y)->dtype);
+    const wh_tensor_out *x = a, *y = b;
+    size_t m = wh_dtype_bytes(x->dtype), n = wh_dtype_bytes(y->dtype);
     if (m != n) return m > n ? -1 : 1;
-    return strcmp((*x)->name, (*y)->name);
+    return strcmp(x->name, y->name);
 }
 
-static void compose_header(wh_text *header, const wh_tensor_out *const *order, size_t n) {
+static void compose_header(wh_text *header, const wh_tensor_out *tensors, size_t n) {
     size_t offset = 0;
     wh_text_add(header, "{\"__metadata__\":{\"format\":\"pt\"}");
     for (size_t i = 0; i < n; i++) {
-        const wh_tensor_out *t = order[i];
+        const wh_tensor_out *t = &tensors[i];
         wh_text_add(header, ",");
         wh_json_add_string(header, t->name);
         wh_text_addf(header, ":{\"dtype\":\"%s\",\"shape\":[", format_name(t->dtype));
@@ -110,44 +110,104 @@ static void compose_header(wh_text *header, const wh_tensor_out *const *order, s
     while (header->len % 8 && !header->failed) wh_text_add(header, " ");
 }
 
-static weft_status write_body(wh_atomic_file *file, const wh_text *header,
-                              const wh_tensor_out *const *order, size_t n, weft_error *err) {
+struct wh_safetensors_writer {
+    wh_atomic_file *file;
+    char *path;
+    size_t left; /* bytes of data to come */
+};
+
+static void writer_free(wh_safetensors_writer *w) {
+    free(w->path);
+    free(w);
+}
+
+static weft_status write_header(wh_safetensors_writer *w, const wh_tensor_out *tensors, size_t n,
+                                weft_error *err) {
     unsigned char length[8];
-    for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)header->len >> (8 * i));
-    WEFT_TRY(wh_atomic_append(file, length, sizeof length, err));
-    WEFT_TRY(wh_atomic_append(file, header->data, header->len, err));
-    for (size_t i = 0; i < n; i++)
-        WEFT_TRY(wh_atomic_append(file, order[i]->data, out_bytes(order[i]), err));
+    wh_text header = {0};
+    compose_header(&header, tensors, n);
+    weft_status st = wh_text_check(&header, w->path, err);
+    if (st == WEFT_OK) {
+        for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)header.len >> (8 * i));
+        st = wh_atomic_append(w->file, length, sizeof length, err);
+    }
+    if (st == WEFT_OK) st = wh_atomic_append(w->file, header.data, header.len, err);
+    wh_text_free(&header);
+    return st;
+}
+
+weft_status wh_safetensors_create(wh_safetensors_writer **out, const char *path,
+                                  const wh_tensor_out *tensors, size_t n, weft_error *err) {
+    for (size_t i = 0; i + 1 < n; i++)
+        if (file_order(&tensors[i], &tensors[i + 1]) >= 0)
+            return WEFT_FAIL(err, WEFT_E_ARG, "%s: tensor %s is out of order", path,
+                             tensors[i + 1].name);
+    wh_safetensors_writer *w = calloc(1, sizeof *w);
+    if (!w || !(w->path = strdup(path))) {
+        free(w);
+        return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while writing %s", path);
+    }
+    for (size_t i = 0; i < n; i++) w->left += out_bytes(&tensors[i]);
+    weft_status st = wh_atomic_open(&w->file, path, err);
+    if (st == WEFT_OK) st = write_header(w, tensors, n, err);
+    if (st != WEFT_OK) {
+        wh_safetensors_discard(w);
+        return st;
+    }
+    *out = w;
     return WEFT_OK;
+}
+
+weft_status wh_safetensors_append(wh_safetensors_writer *w, const void *data, size_t bytes,
+                                  weft_error *err) {
+    if (bytes > w->left)
+        return WEFT_FAIL(err, WEFT_E_ARG, "%s: more bytes than its header says", w->path);
+    w->left -= bytes;
+    return wh_atomic_append(w->file, data, bytes, err);
+}
+
+weft_status wh_safetensors_commit(wh_safetensors_writer *w, weft_error *err) {
+    if (w->left) {
+        weft_status st = WEFT_FAIL(err, WEFT_E_ARG, "%s: %zu bytes are missing", w->path, w->left);
+        wh_safetensors_discard(w);
+        return st;
+    }
+    weft_status st = wh_atomic_commit(w->file, err);
+    writer_free(w);
+    return st;
+}
+
+void wh_safetensors_discard(wh_safetensors_writer *w) {
+    if (!w) return;
+    wh_atomic_discard(w->file);
+    writer_free(w);
+}
+
+static weft_status write_sorted(const char *path, const wh_tensor_out *sorted, size_t n,
+                                weft_error *err) {
+    wh_safetensors_writer *w = NULL;
+    WEFT_TRY(wh_safetensors_create(&w, path, sorted, n, err));
+    weft_status st = WEFT_OK;
+    for (size_t i = 0; st == WEFT_OK && i < n; i++)
+        st = wh_safetensors_append(w, sorted[i].data, out_bytes(&sorted[i]), err);
+    if (st == WEFT_OK) return wh_safetensors_commit(w, err);
+    wh_safetensors_discard(w);
+    return st;
 }
 
 weft_status wh_safetensors_write(const char *path, const wh_tensor_out *tensors, size_t n,
                                  weft_error *err) {
-    const wh_tensor_out **order = calloc(n + 1, sizeof *order);
-    if (!order) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while writing %s", path);
-    for (size_t i = 0; i < n; i++) order[i] = &tensors[i];
-    if (n) qsort(order, n, sizeof *order, file_order);
+    wh_tensor_out *sorted = calloc(n + 1, sizeof *sorted);
+    if (!sorted) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while writing %s", path);
+    if (n) memcpy(sorted, tensors, n * sizeof *sorted);
+    if (n) qsort(sorted, n, sizeof *sorted, file_order);
     weft_status st = WEFT_OK;
     for (size_t i = 0; i < n; i++) /* equal names may stand apart: the dtype sorts first */
         for (size_t j = 0; j < i && st == WEFT_OK; j++)
-            if (strcmp(order[j]->name, order[i]->name) == 0)
+            if (strcmp(sorted[j].name, sorted[i].name) == 0)
                 st = WEFT_FAIL(err, WEFT_E_ARG, "%s: two tensors are named %s", path,
-                               order[i]->name);
-    wh_text header = {0};
-    wh_atomic_file *file = NULL;
-    if (st == WEFT_OK) {
-        compose_header(&header, order, n);
-        st = wh_text_check(&header, path, err);
-    }
-    if (st == WEFT_OK) st = wh_atomic_open(&file, path, err);
-    if (st == WEFT_OK) {
-        st = write_body(file, &header, order, n, err);
-        if (st == WEFT_OK)
-            st = wh_atomic_commit(file, err);
-        else
-            wh_atomic_discard(file);
-    }
-    wh_text_free(&header);
-    free(order);
+                               sorted[i].name);
+    if (st == WEFT_OK) st = write_sorted(path, sorted, n, err);
+    free(sorted);
     return st;
 }

@@ -1,8 +1,12 @@
 #include "host/train_run.h"
 
+#include "host/checkpoint.h"
 #include "host/config_write.h"
 #include "host/interrupt.h"
+#include "host/json_util.h"
 #include "host/partition_note.h"
+#include "host/train_note.h"
+#include "host/train_resume.h"
 #include "host/units.h"
 
 #include <inttypes.h>
@@ -49,20 +53,23 @@ static weft_status choose_name(wh_train_run *run, weft_error *err) {
 }
 
 static weft_status write_inputs(wh_train_run *run, weft_error *err) {
-    wh_job *job = run->job;
     wh_text text = {0};
-    wh_config_write(&text, job->config, false);
+    wh_config_write(&text, run->job->config, false);
     weft_status st = wh_text_check(&text, "config.resolved.yaml", err);
     if (st == WEFT_OK)
         st = wh_run_folder_write(run->folder, "config.resolved.yaml", text.data, err);
     wh_text_free(&text);
     WEFT_TRY(st);
     WEFT_TRY(wh_run_folder_write_command(run->folder, run->cli->argc, run->cli->argv, err));
-    WEFT_TRY(wh_run_folder_write_env(run->folder, &run->info, err));
+    return wh_run_folder_write_env(run->folder, &run->info, err);
+}
+
+static weft_status write_partition(wh_train_run *run, weft_error *err) {
+    const wh_job *job = run->job;
     char *path = wh_run_folder_file(run->folder, "partition.json");
     if (!path) return fail_memory("writing partition.json", err);
     wh_partition_note note = wh_partition_note_of(job->config);
-    st = wh_partition_save(path, job->partition, &job->train.rows, &note, err);
+    weft_status st = wh_partition_save(path, job->partition, &job->train.rows, &note, err);
     free(path);
     return st;
 }
@@ -115,7 +122,73 @@ static void describe(wh_train_run *run) {
     wh_log_info(log, "run folder: %s", run->summary.folder);
 }
 
-weft_status wh_train_run_open(wh_train_run *run, wh_job *job, const wh_cli *cli, weft_error *err) {
+/* ---- a folder to write into ---- */
+
+static weft_status open_log(wh_train_run *run, const json_t *cut, weft_error *err) {
+    wh_run_log_options log = {
+        .is_regression = run->job->train.target != NULL,
+        .binary_f1 = run->summary.binary_f1,
+        .evaluates_clients = weft_config_int(run->job->config, "eval.clients_every") > 0,
+        .cut = cut,
+    };
+    return wh_run_log_open(&run->log, run->folder, &log, err);
+}
+
+static weft_status start_new(wh_train_run *run, bool overwrite, weft_error *err) {
+    const weft_config *c = run->job->config;
+    WEFT_TRY(wh_run_folder_create(&run->folder, weft_config_text(c, "run.output_dir"), run->name,
+                                  overwrite || weft_config_bool(c, "run.overwrite"), err));
+    WEFT_TRY(write_inputs(run, err));
+    WEFT_TRY(write_partition(run, err));
+    WEFT_TRY(place_state(run, err));
+    fill_summary(run);
+    WEFT_TRY(open_log(run, NULL, err));
+    return wh_run_log_event(run->log, "start", NULL, err);
+}
+
+static weft_status go_on(wh_train_run *run, const char *path, int64_t round, weft_error *err) {
+    json_t *files = NULL;
+    WEFT_TRY(wh_run_folder_open(&run->folder, path, err));
+    WEFT_TRY(place_state(run, err));
+    fill_summary(run);
+    WEFT_TRY(wh_train_resume(run, round, &files, err));
+    run->seconds_before = run->summary.seconds_total;
+    weft_status st = open_log(run, files, err);
+    json_decref(files);
+    WEFT_TRY(st);
+    WEFT_TRY(write_inputs(run, err));
+    wh_log_info(&run->job->log, "resumed after round %" PRId64 " of %" PRId64 "%s",
+                run->summary.rounds_done, run->summary.rounds_planned,
+                run->is_pending ? ", which is still to be evaluated" : "");
+    json_t *fields = json_pack("{s:I}", "round", (json_int_t)run->summary.rounds_done);
+    st = wh_run_log_event(run->log, "resume", fields, err);
+    json_decref(fields);
+    return st;
+}
+
+static weft_status start_adapter(wh_train_run *run, weft_error *err) {
+    const char *from = weft_config_text(run->job->config, "lora.init_from");
+    return from[0] ? wh_job_import_adapter(run->job, run->engine, from, err) : WEFT_OK;
+}
+
+/* --resume auto: a restart of the same command goes on where there is something to go on from, and
+ * else begins. */
+static weft_status start_or_go_on(wh_train_run *run, weft_error *err) {
+    const weft_config *c = run->job->config;
+    const char *folder = weft_config_text(c, "run.output_dir");
+    bool possible = false;
+    char *path = wh_path_join(folder[0] ? folder : ".", run->name);
+    weft_status st = path ? wh_resume_is_possible(&possible, path, err)
+                          : fail_memory("looking for a run to go on with", err);
+    if (st == WEFT_OK && possible) st = go_on(run, path, -1, err);
+    free(path);
+    if (st != WEFT_OK || possible) return st;
+    WEFT_TRY(start_adapter(run, err));
+    return start_new(run, true, err);
+}
+
+weft_status wh_train_run_open(wh_train_run *run, wh_job *job, const wh_cli *cli,
+                              const wh_resume *resume, weft_error *err) {
     memset(run, 0, sizeof *run);
     run->job = job;
     run->cli = cli;
@@ -123,27 +196,26 @@ weft_status wh_train_run_open(wh_train_run *run, wh_job *job, const wh_cli *cli,
     weft_engine_options options = wh_job_engine_options(job);
     WEFT_TRY(weft_engine_open(&run->engine, &options, err));
     weft_engine_info_get(run->engine, &run->info);
-    const char *start = weft_config_text(job->config, "lora.init_from");
-    if (start[0]) WEFT_TRY(wh_job_import_adapter(job, run->engine, start, err));
     int64_t cohort = weft_config_int(job->config, "fl.clients_per_round");
     run->client_eval = calloc((size_t)cohort, sizeof *run->client_eval);
     if (!run->client_eval) return fail_memory("opening the run", err);
 
     WEFT_TRY(choose_name(run, err));
-    WEFT_TRY(wh_run_folder_create(&run->folder, weft_config_text(job->config, "run.output_dir"),
-                                  run->name, weft_config_bool(job->config, "run.overwrite"), err));
-    WEFT_TRY(write_inputs(run, err));
-    WEFT_TRY(place_state(run, err));
-    fill_summary(run);
-    wh_run_log_options log = {
-        .is_regression = job->train.target != NULL,
-        .binary_f1 = run->summary.binary_f1,
-        .evaluates_clients = weft_config_int(job->config, "eval.clients_every") > 0,
-    };
-    WEFT_TRY(wh_run_log_open(&run->log, run->folder, &log, err));
+    if (resume && resume->run) {
+        WEFT_TRY(go_on(run, resume->run, resume->round, err));
+    } else if (cli->resume) {
+        WEFT_TRY(start_or_go_on(run, err));
+    } else {
+        WEFT_TRY(start_adapter(run, err));
+        WEFT_TRY(start_new(run, false, err));
+    }
     wh_log_attach(&job->log, run->log);
     describe(run);
     return WEFT_OK;
+}
+
+double wh_train_run_seconds(const wh_train_run *run) {
+    return run->seconds_before + wh_clock() - run->started;
 }
 
 void wh_train_run_close(wh_train_run *run) {
@@ -155,6 +227,8 @@ void wh_train_run_close(wh_train_run *run) {
     if (run->job) wh_state_file_close(&run->job->state);
     wh_run_folder_close(run->folder);
     weft_engine_close(run->engine);
+    json_decref(run->files);
+    free(run->pending_clients);
     free(run->client_eval);
     free(run->name);
     memset(run, 0, sizeof *run);
@@ -225,41 +299,91 @@ static void tell_round(wh_train_run *run, const weft_round_report *report, bool 
                 wh_metrics_main_name(m->is_regression), wh_metrics_main(m));
 }
 
-/* One round with its evaluations and its lines in the run folder. A signal during the evaluation
- * leaves the round complete but not evaluated. */
-static weft_status one_round(wh_train_run *run, int64_t round, weft_error *err) {
+/* The evaluations of a round that was trained, and its lines in the run folder. A signal during
+ * them leaves it pending. */
+static weft_status record_round(wh_train_run *run, const weft_round_report *report, double seconds,
+                                weft_error *err) {
     const weft_config *c = run->job->config;
-    int64_t last = run->summary.rounds_planned;
-    weft_round_report report;
-    double start = wh_clock();
-    run->job->progress.state.round = round;
-    WEFT_TRY(weft_engine_round(run->engine, &report, err));
-    double trained = wh_clock();
-    count_round(run, &report, trained - start);
-
+    const int64_t last = run->summary.rounds_planned, round = report->round;
+    const double trained = wh_clock();
+    json_decref(run->files);
+    run->files = wh_run_log_offsets(run->log);
+    if (!run->files) return fail_memory("opening the run", err);
     bool due = run->job->has_test && is_due(round, weft_config_int(c, "eval.every"), last);
     int64_t every = weft_config_int(c, "eval.clients_every");
     bool clients_due = every > 0 && is_due(round, every, last);
     weft_status st = due ? evaluate(run, round, err) : WEFT_OK;
     bool evaluated = due && st == WEFT_OK;
-    if (st == WEFT_OK && clients_due) st = evaluate_clients(run, &report, err);
+    if (st == WEFT_OK && clients_due) st = evaluate_clients(run, report, err);
     if (st != WEFT_OK && st != WEFT_E_STOPPED) return st;
     bool clients_evaluated = clients_due && st == WEFT_OK;
 
-    WEFT_TRY(wh_run_log_round(run->log, &report, evaluated ? &run->summary.metrics : NULL,
+    WEFT_TRY(wh_run_log_round(run->log, report, evaluated ? &run->summary.metrics : NULL,
                               clients_evaluated ? run->client_eval : NULL, err));
     wh_round_timing timing = {.round = round,
-                              .tokens = report.tokens,
-                              .clients = report.n_clients,
-                              .packs = report.packs,
-                              .train_seconds = trained - start,
+                              .tokens = report->tokens,
+                              .clients = report->n_clients,
+                              .packs = report->packs,
+                              .train_seconds = seconds,
                               .eval_seconds = wh_clock() - trained,
                               .peak_rss_bytes = wh_peak_rss_bytes(),
-                              .swap = report.swap};
+                              .swap = report->swap};
     WEFT_TRY(wh_run_log_timing(run->log, &timing, err));
-    tell_round(run, &report, evaluated);
+    tell_round(run, report, evaluated);
     WEFT_TRY(wh_run_log_flush(run->log, false, err));
+    run->is_pending = st != WEFT_OK;
+    if (run->is_pending) run->pending = *report, run->pending_seconds = seconds;
     return st;
+}
+
+static weft_status one_round(wh_train_run *run, int64_t round, weft_error *err) {
+    weft_round_report report;
+    double start = wh_clock();
+    run->job->progress.state.round = round;
+    WEFT_TRY(weft_engine_round(run->engine, &report, err));
+    double seconds = wh_clock() - start;
+    count_round(run, &report, seconds);
+    return record_round(run, &report, seconds, err);
+}
+
+/* ---- checkpoints ---- */
+
+/* A line about the adapter for its model card. */
+static void describe_adapter(char *out, size_t n, const wh_train_run *run) {
+    const wh_summary *s = &run->summary;
+    char metric[96] = "";
+    if (s->has_metrics) {
+        (void)snprintf(metric, sizeof metric, ", %s %.4f on %" PRId64 " test rows",
+                       wh_metrics_main_name(s->metrics.is_regression), wh_metrics_main(&s->metrics),
+                       s->metrics.n);
+    }
+    (void)snprintf(out, n,
+                   "Trained by federated LoRA with Weft %s: %s, %" PRId64
+                   " rounds, %d of %d clients a round, seed %" PRIu64 "%s.\n",
+                   WEFT_VERSION, s->strategy, s->rounds_done, s->clients_per_round, s->num_clients,
+                   s->seed, metric);
+}
+
+static weft_status save_checkpoint(wh_train_run *run, weft_error *err) {
+    char card[1024];
+    const weft_config *c = run->job->config;
+    WEFT_TRY(wh_run_log_flush(run->log, true, err)); /* what it counts on is on the disk */
+    json_t *files = run->is_pending ? json_incref(run->files) : wh_run_log_offsets(run->log);
+    json_t *note = files ? wh_train_note(run, files) : NULL;
+    json_decref(files);
+    if (!note) return fail_memory("writing a checkpoint", err);
+    describe_adapter(card, sizeof card, run);
+    weft_status st =
+        wh_checkpoint_save(wh_run_folder_path(run->folder), run->job, run->engine, note, card,
+                           weft_config_int(c, "checkpoint.save_total_limit"), err);
+    json_decref(note);
+    return st;
+}
+
+static weft_status save_when_due(wh_train_run *run, int64_t round, weft_error *err) {
+    const int64_t every = weft_config_int(run->job->config, "checkpoint.save_every");
+    if (every == 0 || !is_due(round, every, run->summary.rounds_planned)) return WEFT_OK;
+    return save_checkpoint(run, err);
 }
 
 static weft_status baselines(wh_train_run *run, weft_error *err) {
@@ -275,9 +399,8 @@ static weft_status baselines(wh_train_run *run, weft_error *err) {
 
 weft_status wh_train_run_rounds(wh_train_run *run, weft_error *err) {
     wh_job *job = run->job;
-    WEFT_TRY(wh_run_log_event(run->log, "start", NULL, err));
     WEFT_TRY(wh_run_log_flush(run->log, false, err)); /* a reader need not wait for a round */
-    if (weft_config_bool(job->config, "eval.baselines")) {
+    if (weft_config_bool(job->config, "eval.baselines") && !run->summary.has_baselines) {
         if (job->has_test) {
             WEFT_TRY(baselines(run, err));
         } else {
@@ -285,10 +408,18 @@ weft_status wh_train_run_rounds(wh_train_run *run, weft_error *err) {
         }
     }
     job->progress.state.num_rounds = run->summary.rounds_planned;
+    job->first_round = run->summary.rounds_done + 1;
     job->loop_started = wh_clock();
     weft_status st = WEFT_OK;
-    for (int64_t round = 1; st == WEFT_OK && round <= run->summary.rounds_planned; round++) {
+    if (run->is_pending) {
+        job->progress.state.round = run->pending.round;
+        st = record_round(run, &run->pending, run->pending_seconds, err);
+        if (st == WEFT_OK) st = save_when_due(run, run->pending.round, err);
+    }
+    for (int64_t round = run->summary.rounds_done + 1;
+         st == WEFT_OK && round <= run->summary.rounds_planned; round++) {
         st = one_round(run, round, err);
+        if (st == WEFT_OK) st = save_when_due(run, round, err);
         /* A signal between two ticks is a request to stop too; after the last round it is moot. */
         if (st == WEFT_OK && wh_interrupt_signal() && round < run->summary.rounds_planned) {
             st = WEFT_FAIL(err, WEFT_E_STOPPED, "stopped by a signal");
@@ -302,18 +433,8 @@ weft_status wh_train_run_rounds(wh_train_run *run, weft_error *err) {
 /* ---- the end ---- */
 
 static weft_status export_adapter(wh_train_run *run, weft_error *err) {
-    const wh_summary *s = &run->summary;
-    char card[1024], metric[96] = "";
-    if (s->has_metrics) {
-        (void)snprintf(metric, sizeof metric, ", %s %.4f on %" PRId64 " test rows",
-                       wh_metrics_main_name(s->metrics.is_regression), wh_metrics_main(&s->metrics),
-                       s->metrics.n);
-    }
-    (void)snprintf(card, sizeof card,
-                   "Trained by federated LoRA with Weft %s: %s, %" PRId64
-                   " rounds, %d of %d clients a round, seed %" PRIu64 "%s.\n",
-                   WEFT_VERSION, s->strategy, s->rounds_done, s->clients_per_round, s->num_clients,
-                   s->seed, metric);
+    char card[1024];
+    describe_adapter(card, sizeof card, run);
     char *path = wh_run_folder_file(run->folder, "adapter");
     if (!path) return fail_memory("writing the adapter", err);
     weft_status st = wh_job_export_adapter(run->job, run->engine, path, card, err);
@@ -324,7 +445,8 @@ static weft_status export_adapter(wh_train_run *run, weft_error *err) {
 weft_status wh_train_run_finish(wh_train_run *run, int signal, weft_error *err) {
     wh_summary *s = &run->summary;
     s->signal = signal;
-    s->seconds_total = wh_clock() - run->started;
+    s->seconds_total = wh_train_run_seconds(run);
+    if (signal) WEFT_TRY(save_checkpoint(run, err));
     if (s->rounds_done > 0) WEFT_TRY(export_adapter(run, err));
     json_t *json = wh_summary_json(s);
     weft_status st = json ? wh_run_folder_write_json(run->folder, "summary.json", json, err)

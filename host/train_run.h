@@ -6,6 +6,8 @@
 #include "host/report.h"
 #include "host/run_log.h"
 
+struct wh_resume;
+
 typedef struct wh_train_run {
     wh_job *job;
     const wh_cli *cli;
@@ -17,19 +19,31 @@ typedef struct wh_train_run {
     weft_metrics *client_eval; /* (cohort) */
     wh_summary summary;        /* grows with the run */
     double started;            /* wh_clock() */
+    double seconds_before;     /* of processes that this one goes on for */
+    /* A round that is trained but was not evaluated when a signal came: its lines have no metrics
+     * and are written again by whoever goes on, from where `files` says. */
+    bool is_pending;
+    weft_round_report pending;
+    weft_client_report *pending_clients; /* *own*ed, when they came from a checkpoint */
+    double pending_seconds;              /* its training took */
+    json_t *files;                       /* wh_run_log_offsets before the lines of the last round */
 } wh_train_run;
 
 /* Load the model, then make the run folder and what is written once: nothing is left behind when
- * the job itself is at fault. Close with wh_train_run_close in any case. */
+ * the job itself is at fault. With `resume`, and with --resume auto where there is a checkpoint, go
+ * on in an existing folder from a checkpoint. Close with wh_train_run_close in any case. */
 WEFT_NODISCARD weft_status wh_train_run_open(wh_train_run *run, wh_job *job, const wh_cli *cli,
-                                             weft_error *err);
-/* Baselines, rounds, evaluation; run->summary holds what was reached. WEFT_E_STOPPED after a
- * signal: the run can still be finished. */
+                                             const struct wh_resume *resume, weft_error *err);
+/* Baselines, rounds, evaluation, checkpoints; run->summary holds what was reached. WEFT_E_STOPPED
+ * after a signal: the run can still be finished. */
 WEFT_NODISCARD weft_status wh_train_run_rounds(wh_train_run *run, weft_error *err);
-/* The adapter of the last complete round and summary.json. */
+/* The adapter of the last complete round and summary.json; after a signal a checkpoint first. */
 WEFT_NODISCARD weft_status wh_train_run_finish(wh_train_run *run, int signal, weft_error *err);
 /* Note a failure in events.jsonl and log.txt. */
 void wh_train_run_failed(wh_train_run *run, weft_status status, const char *text);
 void wh_train_run_close(wh_train_run *run);
+
+/* The time that this run has taken, all its processes together. */
+double wh_train_run_seconds(const wh_train_run *run);
 
 #endif

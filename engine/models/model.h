@@ -58,6 +58,7 @@ typedef struct we_model {
     we_lora lora;
     int32_t lowest;          /* lowest adapted layer: backward stops there; `layers` when none is */
     int64_t base_parameters; /* frozen numbers */
+    uint64_t fingerprint;    /* of the weights that were loaded */
     /* Tests look inside through this: called with "embeddings" (layer -1), "layer", "hidden",
      * "logits". */
     void (*watch)(void *ud, const char *name, int32_t layer, wk_tensor t);

@@ -1,5 +1,6 @@
 /* From a checkpoint to the device: find each tensor, check it, convert it to float, upload it, let
  * the backend prepare it. */
+#include "engine/fingerprint.h"
 #include "engine/models/model.h"
 
 #include <math.h>
@@ -84,7 +85,10 @@ static weft_status read(loader *ld, const char *module, const char *tensor, int6
     if (!t.data)
         return WEFT_FAIL(&ld->m->ctx->err, WEFT_E_DATA, "%s: no tensor %s.%s in the weights",
                          ld->source->name, module, tensor);
-    return convert(ld, module, tensor, &t, rows, cols, out);
+    WEFT_TRY(convert(ld, module, tensor, &t, rows, cols, out));
+    ld->m->fingerprint =
+        we_fingerprint_weight(ld->m->fingerprint, module, tensor, out, cols ? rows * cols : rows);
+    return WEFT_OK;
 }
 
 /* Uploads floats, rounded in place when the device keeps them as bfloat16. */

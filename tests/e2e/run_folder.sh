@@ -5,10 +5,11 @@
 train one fl.num_rounds=3 eval.every=2 eval.baselines=true eval.clients_every=2
 for f in config.resolved.yaml env.json command.txt metrics.jsonl rounds.csv clients.csv events.jsonl log.txt \
     partition.json summary.json timing.jsonl adapter/adapter_config.json adapter/adapter_model.safetensors \
-    adapter/README.md; do
+    adapter/README.md checkpoints/latest/state.json checkpoints/latest/state.safetensors; do
     [ -s "runs/one/$f" ] || fail "runs/one/$f is missing or empty"
 done
-[ "$(find runs/one -type f | wc -l)" = 14 ] || fail "unexpected files: $(find runs/one -type f)"
+found=$(find runs/one -type f ! -name .lock ! -path '*/checkpoints/*')
+[ "$(printf '%s\n' "$found" | wc -l)" = 14 ] || fail "unexpected files: $found"
 contains runs/one/command.txt 'train job.yaml run.name=one'
 contains runs/one/config.resolved.yaml 'batch_size: 4'
 contains runs/one/log.txt 'round *2'

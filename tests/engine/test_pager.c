@@ -2,163 +2,11 @@
 /* client.optimizer_state=keep: what it computes, that slots, waves, the size of the pool and the
  * store behind it change no bit, and what a failed store or a stop leaves behind. */
 #include "engine/weft.h"
-#include "tests/check.h"
-#include "tests/engine/golden_source.h"
-#include "tests/golden/bert.h"
+#include "tests/engine/kept_job.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define CLIENTS     17
-#define COHORT      11
-#define ROWS        120
-#define ROUNDS      5
-#define MAX_RECORDS 64
-
-/* ---- a store in memory, which can be full or broken ---- */
-
-typedef struct store {
-    unsigned char *record[MAX_RECORDS];
-    size_t bytes;
-    int64_t writes, reads, fail_write, fail_read; /* fail from this call on; 0: never */
-    int64_t ticks, stop_at;
-} store;
-
-static weft_status store_write(void *ud, int64_t record, const void *data, size_t bytes,
-                               weft_error *err) {
-    store *s = ud;
-    assert_true(record >= 0 && record < MAX_RECORDS);
-    assert_true(s->bytes == 0 || s->bytes == bytes);
-    s->bytes = bytes;
-    s->writes++;
-    if (s->fail_write && s->writes >= s->fail_write)
-        return WEFT_FAIL(err, WEFT_E_OUTPUT, "cannot write state.bin: no space");
-    if (!s->record[record]) s->record[record] = malloc(bytes);
-    memcpy(s->record[record], data, bytes);
-    return WEFT_OK;
-}
-
-static weft_status store_read(void *ud, int64_t record, void *data, size_t bytes, weft_error *err) {
-    store *s = ud;
-    assert_true(record >= 0 && record < MAX_RECORDS);
-    assert_non_null(s->record[record]); /* only what was written is read */
-    assert_int_equal(bytes, s->bytes);
-    s->reads++;
-    if (s->fail_read && s->reads >= s->fail_read) {
-        memset(data, 0x5a, bytes / 2);
-        return WEFT_FAIL(err, WEFT_E_DATA, "state.bin is cut");
-    }
-    memcpy(data, s->record[record], bytes);
-    return WEFT_OK;
-}
-
-static bool store_tick(void *ud, weft_phase phase, int64_t done, int64_t total) {
-    store *s = ud;
-    (void)phase, (void)done, (void)total;
-    return ++s->ticks != s->stop_at;
-}
-
-static void store_free(store *s) {
-    for (int i = 0; i < MAX_RECORDS; i++) free(s->record[i]);
-    memset(s, 0, sizeof *s);
-}
-
-/* ---- jobs ---- */
-
-typedef struct job {
-    golden_file golden;
-    weft_rows rows;
-    weft_config *config;
-    weft_partition *part;
-    weft_engine_options options;
-    weft_engine *engine;
-    weft_engine_info info;
-    store store;
-} job;
-
-static const char *const usual[] = {"run.threads",
-                                    "1",
-                                    "run.seed",
-                                    "7",
-                                    "partition.kind",
-                                    "quantity",
-                                    "partition.alpha",
-                                    "2",
-                                    "fl.num_clients",
-                                    "17",
-                                    "fl.clients_per_round",
-                                    "11",
-                                    "fl.num_rounds",
-                                    "5",
-                                    "fl.strategy",
-                                    "fedavg",
-                                    "client.batch_size",
-                                    "4",
-                                    "client.learning_rate",
-                                    "5e-3",
-                                    "client.max_grad_norm",
-                                    "1",
-                                    "lora.dropout",
-                                    "0.1",
-                                    "client.optimizer_state",
-                                    "keep"};
-
-/* Everything but opening: the usual settings, then pairs[0..n). */
-static void prepare_rows(job *j, const char *const *pairs, size_t n, bool with_store,
-                         int64_t n_rows) {
-    weft_error err = {0};
-    memset(j, 0, sizeof *j);
-    assert_true(golden_load(WEFT_TEST_DIR "/golden", &golden_bert, &j->golden));
-    j->rows = golden_ragged_rows(ROWS, 12, 1);
-    j->rows.n_rows = n_rows;
-    j->config = golden_config(&golden_bert);
-    for (size_t i = 0; i < sizeof usual / sizeof *usual; i += 2)
-        check_ok(weft_config_set(j->config, usual[i], usual[i + 1], NULL, &err), &err);
-    golden_set_options(j->config, pairs, n);
-    check_ok(weft_partition_build(&j->part, j->config, &j->rows, &err), &err);
-    j->options = (weft_engine_options)WEFT_ENGINE_OPTIONS_INIT;
-    j->options.config = j->config, j->options.model = golden_source(&j->golden);
-    j->options.train = j->options.test = &j->rows, j->options.partition = j->part;
-    j->options.hooks.ud = &j->store;
-    j->options.hooks.tick = store_tick;
-    if (with_store)
-        j->options.hooks.store_write = store_write, j->options.hooks.store_read = store_read;
-}
-
-static void prepare(job *j, const char *const *pairs, size_t n, bool with_store) {
-    prepare_rows(j, pairs, n, with_store, ROWS);
-}
-
-static void start(job *j) {
-    weft_error err = {0};
-    check_ok(weft_engine_open(&j->engine, &j->options, &err), &err);
-    weft_engine_info_get(j->engine, &j->info);
-}
-
-static void finish(job *j) {
-    weft_engine_close(j->engine);
-    weft_partition_free(j->part);
-    weft_config_free(j->config);
-    golden_rows_free(&j->rows);
-    golden_free(&j->golden);
-    store_free(&j->store);
-}
-
-static weft_round_report round_ok(job *j) {
-    weft_error err = {0};
-    weft_round_report report;
-    check_ok(weft_engine_round(j->engine, &report, &err), &err);
-    return report;
-}
-
-/* The global adapter, *owned* by the caller. */
-static float *adapter(job *j) {
-    weft_error err = {0};
-    float *flat = calloc((size_t)j->info.adapter_size, sizeof *flat);
-    check_ok(weft_engine_adapter_read(j->engine, flat, &err), &err);
-    return flat;
-}
 
 /* What a run shows of itself. */
 typedef struct outcome {
@@ -171,7 +19,7 @@ typedef struct outcome {
 static outcome outcome_of(job *j) {
     outcome out = {0};
     for (int r = 0; r < ROUNDS; r++) {
-        weft_round_report report = round_ok(j);
+        weft_round_report report = kept_round(j);
         for (int i = 0; i < report.n_clients; i++)
             out.loss[r][i] = report.clients[i].last_loss,
             out.norm[r][i] = report.clients[i].update_norm;
@@ -181,7 +29,7 @@ static outcome outcome_of(job *j) {
         out.swap.read += report.swap.read, out.swap.written += report.swap.written;
     }
     out.bytes = (size_t)j->info.adapter_size * sizeof(float);
-    out.adapter = adapter(j);
+    out.adapter = kept_adapter(j);
     assert_int_equal(out.swap.read, j->store.reads);
     assert_int_equal(out.swap.written, j->store.writes);
     return out;
@@ -189,10 +37,10 @@ static outcome outcome_of(job *j) {
 
 static outcome run(const char *const *pairs, size_t n, bool with_store) {
     job j;
-    prepare(&j, pairs, n, with_store);
-    start(&j);
+    kept_prepare(&j, pairs, n, with_store);
+    kept_start(&j);
     outcome out = outcome_of(&j);
-    finish(&j);
+    kept_finish(&j);
     return out;
 }
 
@@ -296,26 +144,26 @@ static void check_rounds_are_steps(int64_t n_rows, const char *const pairs[6], d
                             "keep"};
     const size_t n = sizeof shared / sizeof *shared;
     job kept, once;
-    prepare_rows(&kept, shared, n, false, n_rows);
+    kept_prepare_rows(&kept, shared, n, false, n_rows);
     shared[n - 3] = "6", shared[n - 1] = "reset";
-    prepare_rows(&once, shared, n, false, n_rows);
-    start(&kept);
-    start(&once);
+    kept_prepare_rows(&once, shared, n, false, n_rows);
+    kept_start(&kept);
+    kept_start(&once);
     double mean = 0, last = 0;
     for (int r = 0; r < R; r++) {
-        last = round_ok(&kept).clients[0].last_loss;
+        last = kept_round(&kept).clients[0].last_loss;
         mean += last / R;
     }
-    weft_round_report one = round_ok(&once);
+    weft_round_report one = kept_round(&once);
     assert_true(fabs(mean - one.clients[0].loss) <= tolerance * fabs(mean));
     assert_true(fabs(last - one.clients[0].last_loss) <= tolerance * fabs(last));
-    float *a = adapter(&kept), *b = adapter(&once);
+    float *a = kept_adapter(&kept), *b = kept_adapter(&once);
     double got = check_close("kept rounds and steps", a, b, kept.info.adapter_size, tolerance);
     print_message("%lld rows: within %.1e of %.1e\n", (long long)n_rows, got, tolerance);
     free(a);
     free(b);
-    finish(&kept);
-    finish(&once);
+    kept_finish(&kept);
+    kept_finish(&once);
 }
 
 /* Of a single row, a batch has one order. What differs is the way over the server: x + (w - x) in
@@ -344,22 +192,22 @@ static void test_rounds_are_steps(void **state) {
 static void check_again(weft_status want, void (*arm)(store *s, int64_t at), const char *text) {
     const char *const pairs[] = {"engine.slots", "3", "engine.state_pool_mib", "0"};
     job whole;
-    prepare(&whole, pairs, 4, true);
-    start(&whole);
-    for (int r = 0; r < 2; r++) (void)round_ok(&whole);
+    kept_prepare(&whole, pairs, 4, true);
+    kept_start(&whole);
+    for (int r = 0; r < 2; r++) (void)kept_round(&whole);
     const int64_t ticks = whole.store.ticks, writes = whole.store.writes, reads = whole.store.reads;
-    for (int r = 2; r < ROUNDS; r++) (void)round_ok(&whole);
-    float *wanted = adapter(&whole);
+    for (int r = 2; r < ROUNDS; r++) (void)kept_round(&whole);
+    float *wanted = kept_adapter(&whole);
     int64_t places = 0;
     for (int64_t at = 1;; at++) {
         job j;
         weft_error err = {0};
         weft_round_report report;
-        prepare(&j, pairs, 4, true);
-        start(&j);
-        for (int r = 0; r < 2; r++) (void)round_ok(&j);
+        kept_prepare(&j, pairs, 4, true);
+        kept_start(&j);
+        for (int r = 0; r < 2; r++) (void)kept_round(&j);
         assert_true(j.store.ticks == ticks && j.store.writes == writes && j.store.reads == reads);
-        float *before = adapter(&j);
+        float *before = kept_adapter(&j);
         arm(&j.store, at);
         const weft_status st = weft_engine_round(j.engine, &report, &err);
         if (st != WEFT_OK) {
@@ -368,24 +216,24 @@ static void check_again(weft_status want, void (*arm)(store *s, int64_t at), con
             assert_int_equal(err.status, want);
             if (text) assert_non_null(strstr(err.text, text));
             assert_int_equal(weft_engine_rounds_done(j.engine), 2);
-            float *after = adapter(&j);
+            float *after = kept_adapter(&j);
             check_same("adapter", after, before, (size_t)j.info.adapter_size * sizeof *after);
             free(after);
         }
         j.store.fail_write = j.store.fail_read = j.store.stop_at = 0;
-        if (st != WEFT_OK) (void)round_ok(&j);
-        for (int r = 3; r < ROUNDS; r++) (void)round_ok(&j);
-        float *got = adapter(&j);
+        if (st != WEFT_OK) (void)kept_round(&j);
+        for (int r = 3; r < ROUNDS; r++) (void)kept_round(&j);
+        float *got = kept_adapter(&j);
         check_same("after all", got, wanted, (size_t)j.info.adapter_size * sizeof *got);
         free(got);
         free(before);
-        finish(&j);
+        kept_finish(&j);
         if (st == WEFT_OK) break;
     }
     print_message("%lld places\n", (long long)places);
     assert_true(places > 3);
     free(wanted);
-    finish(&whole);
+    kept_finish(&whole);
 }
 
 static void arm_write(store *s, int64_t at) {
@@ -422,13 +270,13 @@ static void test_no_store(void **state) {
     weft_error err = {0};
     const char *const pairs[] = {"engine.slots", "3", "engine.state_pool_mib", "0"};
     job j;
-    prepare(&j, pairs, 4, false);
+    kept_prepare(&j, pairs, 4, false);
     assert_int_equal(weft_engine_open(&j.engine, &j.options, &err), WEFT_E_CONFIG);
     assert_non_null(strstr(err.text, "engine.state_pool_mib holds the state of 6 clients, 28 are"));
-    j.options.hooks.store_read = store_read;
+    j.options.hooks.store_read = kept_store_read;
     assert_int_equal(weft_engine_open(&j.engine, &j.options, &err), WEFT_E_ARG);
     assert_non_null(strstr(err.text, "store_write"));
-    finish(&j);
+    kept_finish(&j);
 }
 
 static uint64_t item(const weft_plan *plan, const char *name) {
@@ -445,10 +293,10 @@ static void test_plan(void **state) {
         const char *const pairs[] = {"engine.slots", "3", "engine.state_pool_mib", pools[i]};
         job j;
         weft_plan plan;
-        prepare(&j, pairs, 4, true);
+        kept_prepare(&j, pairs, 4, true);
         check_ok(weft_plan_build(&plan, &j.options, &err), &err);
-        start(&j);
-        const uint64_t record = round_ok(&j).swap.record_bytes;
+        kept_start(&j);
+        const uint64_t record = kept_round(&j).swap.record_bytes;
         const uint64_t bank = 3 * 2 * (uint64_t)j.info.adapter_size * sizeof(float);
         assert_int_equal(item(&plan, "client optimizer state"), bank);
         assert_int_equal(item(&plan, "client optimizer state, second bank"), bank);
@@ -456,16 +304,16 @@ static void test_plan(void **state) {
         const uint64_t records = i == 0 ? CLIENTS + COHORT : 6;
         assert_true(pool >= records * record && pool < records * record + 4096);
         assert_true(j.store.writes == 0 || i == 1); /* a plan stores nothing */
-        finish(&j);
+        kept_finish(&j);
     }
     const char *const reset[] = {"engine.slots", "3", "client.optimizer_state", "reset"};
     job j;
     weft_plan plan;
-    prepare(&j, reset, 4, false);
+    kept_prepare(&j, reset, 4, false);
     check_ok(weft_plan_build(&plan, &j.options, &err), &err);
     assert_int_equal(item(&plan, "client optimizer state, second bank"), 0);
     assert_int_equal(item(&plan, "host: client state pool"), 0);
-    finish(&j);
+    kept_finish(&j);
 }
 
 int main(void) {

@@ -13,7 +13,10 @@
 enum { MAX_PATHS = 32, MAX_PATH = 96 };
 
 static char folder[48];
-static struct { char name[48], path[MAX_PATH]; } paths[MAX_PATHS];
+static struct {
+    char name[48], path[MAX_PATH];
+    int fd; /* of fuzz_file, kept: a target writes its file for every input; 0: none */
+} paths[MAX_PATHS];
 static int n_paths;
 
 _Noreturn void fuzz_fail(const char *file, int line, const char *format, ...) {
@@ -33,7 +36,7 @@ static void remove_folder(void) {
 }
 
 static void make_folder(void) {
-    /* In memory where that is possible: a target writes its file for every input. */
+    /* In memory where that is possible. */
     const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     (void)snprintf(folder, sizeof folder, "%s/weft-fuzz-XXXXXX", base);
     FUZZ_CHECK(mkdtemp(folder), "no scratch folder in %s", base);
@@ -57,15 +60,14 @@ const char *fuzz_path(const char *name) {
 
 const char *fuzz_file(const char *name, const void *data, size_t size) {
     const char *path = fuzz_path(name);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    FUZZ_CHECK(fd >= 0, "%s cannot be made", path);
-    size_t done = 0;
-    while (done < size) {
-        ssize_t n = write(fd, (const char *)data + done, size - done);
-        FUZZ_CHECK(n > 0, "%s cannot be written", path);
-        done += (size_t)n;
-    }
-    (void)close(fd);
+    int i = 0;
+    while (paths[i].path != path) i++;
+    int *fd = &paths[i].fd;
+    if (!*fd) *fd = open(path, O_WRONLY | O_CREAT, 0666);
+    FUZZ_CHECK(*fd > 0, "%s cannot be made", path);
+    /* Over the old bytes, which costs less than making the file anew. */
+    FUZZ_CHECK(pwrite(*fd, data, size, 0) == (ssize_t)size && ftruncate(*fd, (off_t)size) == 0,
+               "%s cannot be written", path);
     return path;
 }
 

@@ -27,7 +27,7 @@ if [ $# -eq 0 ]; then
     done
 fi
 cmake --preset fuzz >/dev/null
-cmake --build --preset fuzz >build-fuzz.log 2>&1 || { tail -n 40 build-fuzz.log; exit 2; }
+cmake --build --preset fuzz -j1 --target $(printf "fuzz_%s " "$@") >build-fuzz.log 2>&1 || { tail -n 40 build-fuzz.log; exit 2; }
 
 minimise() { # target, folder of what was found
     local corpus=$here/corpus/$1 new=fuzz-out/$1/minimised

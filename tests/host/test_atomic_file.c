@@ -174,15 +174,25 @@ static void test_leftover_of_a_killed_process(void **state) {
     assert_file(temp_path("a"), "x");
 }
 
-static void test_folders(void **state) {
+static void test_cut(void **state) {
     (void)state;
-    check_ok(wh_folder_make(temp_path("a/b//c/"), &err), &err);
-    check_ok(wh_folder_make(temp_path("a/b/c"), &err), &err);
-    assert_int_equal(temp_count(temp_path("a/b/c")), 0);
-    temp_text(temp_path("file"), "x");
-    check_fails(wh_folder_make(temp_path("file"), &err), WEFT_E_OUTPUT, &err, "is a file");
-    assert_int_equal(wh_folder_make(temp_path("file/x"), &err), WEFT_E_OUTPUT);
-    assert_int_equal(wh_folder_make("/proc/weft/x", &err), WEFT_E_OUTPUT);
+    const char *path = temp_path("log");
+    wh_append_file *file = NULL;
+    check_ok(wh_append_open(&file, path, &err), &err);
+    check_ok(wh_append_line(file, "first", &err), &err);
+    check_ok(wh_append_line(file, "second", &err), &err);
+    check_ok(wh_append_flush(file, &err), &err);
+    check_fails(wh_append_cut(file, 14, &err), WEFT_E_RESUME, &err, "has 13 bytes, it had 14");
+    wh_file_fault(1, EIO);
+    check_fails(wh_append_cut(file, 6, &err), WEFT_E_OUTPUT, &err, "Input/output error");
+    wh_file_fault(0, 0);
+    assert_file(path, "first\nsecond\n");
+    check_ok(wh_append_cut(file, 13, &err), &err);
+    check_ok(wh_append_cut(file, 6, &err), &err);
+    assert_int_equal(wh_append_offset(file), 6);
+    check_ok(wh_append_line(file, "other", &err), &err);
+    check_ok(wh_append_close(file, &err), &err);
+    assert_file(path, "first\nother\n");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, temp_setup, temp_teardown)
@@ -198,7 +208,7 @@ int main(void) {
         TEST(test_append),
         TEST(test_append_failures_leave_whole_lines),
         TEST(test_leftover_of_a_killed_process),
-        TEST(test_folders),
+        TEST(test_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,8 +18,8 @@ static const wh_verb TRAIN = {.name = "train",
                               .example = "weft train job.yaml",
                               .min_words = 1,
                               .max_words = 1,
-                              .flags =
-                                  WH_FLAG_SET | WH_FLAG_DRY_RUN | WH_FLAG_FORMAT | WH_FLAG_QUIET,
+                              .flags = WH_FLAG_SET | WH_FLAG_RESUME | WH_FLAG_DRY_RUN |
+                                       WH_FLAG_FORMAT | WH_FLAG_QUIET,
                               .run = never};
 static const wh_verb COMPARE = {.name = "compare",
                                 .words = "RUN ...",
@@ -108,7 +108,8 @@ static void usage_errors(void **state) {
     refused(PARSE("train"), "needs job.yaml");
     refused(PARSE("train", "a", "b"), "at most 1 argument,");
     refused(PARSE("train", "a", "--dryrun"), "did you mean --dry-run");
-    refused(PARSE("train", "a", "--resume", "auto"), "unknown flag --resume");
+    refused(PARSE("train", "a", "--resume"), "--resume needs a value: --resume auto|PATH");
+    refused(PARSE("compare", "a", "--resume", "auto"), "'compare' has no flag --resume");
     refused(PARSE("train", "a", "--output", "x"), "'train' has no flag --output");
     refused(PARSE("train", "a", "-z"), "unknown flag -z");
     refused(PARSE("train", "a", "--format"), "--format needs a value");
@@ -156,7 +157,7 @@ static void help_texts(void **state) {
     assert_non_null(strstr(text, "--dry-run"));
     assert_non_null(strstr(text, "  weft train job.yaml\n"));
     assert_null(strstr(text, "--output")); /* only its own flags */
-    assert_null(strstr(text, "--resume"));
+    assert_null(strstr(text, "--predictions"));
     free(text);
     text = printed(print_all);
     assert_non_null(strstr(text, "  train      train\n"));

@@ -17,13 +17,14 @@ static void codes(void **state) {
         {WEFT_E_COMM, 6}, {WEFT_E_RESUME, 7}, {WEFT_E_OUTPUT, 8},   {WEFT_E_UNSUPPORTED, 3},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
-        assert_int_equal(wh_exit_code(CASES[i].status, 0), CASES[i].code);
+        assert_int_equal(wh_exit_code(CASES[i].status, 0, true), CASES[i].code);
     }
-    assert_int_equal(wh_exit_code(WEFT_E_STOPPED, 2), 130);
-    assert_int_equal(wh_exit_code(WEFT_E_STOPPED, 15), 143);
+    assert_int_equal(wh_exit_code(WEFT_E_STOPPED, 2, false), 130);
+    assert_int_equal(wh_exit_code(WEFT_E_STOPPED, 15, false), 143);
+    assert_int_equal(wh_exit_code(WEFT_E_STOPPED, 15, true), 75);
     /* A signal that came after the work was done changes nothing. */
-    assert_int_equal(wh_exit_code(WEFT_OK, 2), 0);
-    assert_int_equal(wh_exit_code(WEFT_E_DATA, 15), 3);
+    assert_int_equal(wh_exit_code(WEFT_OK, 2, false), 0);
+    assert_int_equal(wh_exit_code(WEFT_E_DATA, 15, false), 3);
 }
 
 static void line(void **state) {

@@ -16,10 +16,10 @@ static void first_is_noted_second_kills(void **state) {
     (void)state;
     assert_int_equal(wh_interrupt_signal(), 0);
     wh_interrupt_install();
-    assert_false(is_default(SIGINT) || is_default(SIGTERM));
+    assert_false(is_default(SIGINT) || is_default(SIGTERM) || is_default(SIGUSR1));
     assert_int_equal(raise(SIGTERM), 0);
     assert_int_equal(wh_interrupt_signal(), SIGTERM);
-    assert_true(is_default(SIGINT) && is_default(SIGTERM));
+    assert_true(is_default(SIGINT) && is_default(SIGTERM) && is_default(SIGUSR1));
 }
 
 int main(void) {

@@ -1,7 +1,7 @@
 /* labels: unit fault */
 #include "host/run_folder.h"
 
-#include "host/atomic_file.h"
+#include "host/folder.h"
 #include "host/json_util.h"
 #include "tests/host/temp_folder.h"
 
@@ -54,12 +54,13 @@ static void test_existing_folders(void **state) {
     temp_text(temp_path("runs/one/checkpoints/round_1/state"), "x");
     assert_int_equal(symlink(temp_path("outside"), temp_path("runs/one/checkpoints/latest")), 0);
     check_ok(create("one", true), &err);
-    assert_int_equal(temp_count(temp_path("runs/one")), 1);
+    assert_int_equal(temp_count(temp_path("runs/one")), 2); /* and .lock */
     assert_true(temp_exists(temp_path("outside/keep")));
     /* not ours: left alone even with overwrite */
     check_ok(wh_folder_make(temp_path("runs/photos"), &err), &err);
     check_ok(create("photos", false), &err); /* empty is fine */
     (void)unlink(temp_path("runs/photos/config.resolved.yaml"));
+    (void)unlink(temp_path("runs/photos/.lock"));
     temp_text(temp_path("runs/photos/a.jpg"), "x");
     check_fails(create("photos", true), WEFT_E_OUTPUT, &err, "is not a run folder");
     assert_true(temp_exists(temp_path("runs/photos/a.jpg")));
