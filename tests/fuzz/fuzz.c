@@ -94,7 +94,7 @@ size_t fuzz_split(const uint8_t *data, size_t size, const uint8_t **rest, size_t
 
 void fuzz_refused(weft_status st, const weft_error *err, const char *named) {
     char line[sizeof err->text + 32];
-    int code = wh_exit_code(st, 0);
+    int code = wh_exit_code(st, 0, false);
     FUZZ_CHECK(code == WH_EXIT_USAGE || code == WH_EXIT_DATA, "status %s: exit code %d: %s",
                weft_status_str(st), code, err->text);
     wh_exit_line(line, sizeof line, st, err);
