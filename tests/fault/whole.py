@@ -41,5 +41,6 @@ def faults_of(folder):
 
 if __name__ == "__main__":
     found = faults_of(sys.argv[1])
-    print(*found, sep="\n")
+    for line in found:
+        print(line)
     sys.exit(bool(found))
