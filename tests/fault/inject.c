@@ -1,15 +1,15 @@
-/* A library to preload that makes one call of the C library fail: the n-th allocation, open, read, …
- * of a run (torture.py drives it).
+/* A library to preload that makes one call of the C library fail: the n-th allocation, open, read,
+ * … of a run (torture.py drives it).
  *
- *   FAULT=CLASS:N:KIND[+]  call N (from 1) of a class fails; with + all later ones too. KIND is an errno
- *                          by name, SHORT (half of the bytes, at least one) or EOF (0 bytes).
- *   FAULT_REPORT=FILE      one line when it happened: CLASS N KIND PATH
- *   FAULT_SITES=FILE       at the end a line CLASS N for the first call of each class from each distinct
- *                          stack of callers: failing these fails every place in the code that calls
+ *   FAULT=CLASS:N:KIND[+]  call N (from 1) of a class fails; with + all later ones too. KIND is an
+ * errno by name, SHORT (half of the bytes, at least one) or EOF (0 bytes). FAULT_REPORT=FILE one
+ * line when it happened: CLASS N KIND PATH FAULT_SITES=FILE       at the end a line CLASS N for the
+ * first call of each class from each distinct stack of callers: failing these fails every place in
+ * the code that calls
  *
- * Streams are made of the same open, read, write and close, so that what stdio does counts too; standard
- * output and error do not. Allocations of the threading runtime, the loader and oneDNN do not count: they
- * are not ours to survive. */
+ * Streams are made of the same open, read, write and close, so that what stdio does counts too;
+ * standard output and error do not. Allocations of the threading runtime, the loader and oneDNN do
+ * not count: they are not ours to survive. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -51,8 +51,9 @@ enum fault_class {
     UNLINK,
     CLASSES
 };
-static const char *const class_names[CLASSES] = {
-    "alloc", "open", "read", "write", "sync", "rename", "mkdir", "mmap", "close", "truncate", "unlink"};
+static const char *const class_names[CLASSES] = {"alloc", "open",     "read",  "write",
+                                                 "sync",  "rename",   "mkdir", "mmap",
+                                                 "close", "truncate", "unlink"};
 
 static const struct {
     const char *name;
@@ -132,7 +133,7 @@ static bool is_foreign(const void *caller) {
 static void note_site(int class) {
     void *stack[DEPTH];
     int depth = backtrace(stack, DEPTH);
-    uint64_t hash = 0xcbf29ce484222325u + (uint64_t)class;
+    uint64_t hash = 0xcbf29ce484222325u + (uint64_t) class;
     for (int i = 2; i < depth; i++) hash = (hash ^ (uintptr_t)stack[i]) * 0x100000001b3u;
     size_t at = hash % MAX_STACKS;
     while (stack_hash[at] && stack_hash[at] != hash) at = (at + 1) % MAX_STACKS;

@@ -68,6 +68,9 @@ VOLATILE = {"timing.jsonl", "env.json", "events.jsonl", "log.txt", "command.txt"
 
 def environment(**more):
     env = dict(os.environ, OMP_WAIT_POLICY="passive", WEFT_RUN_THREADS="1", **more)
+    if ARGS.sanitized:  # the injector comes before the sanitizer's library
+        env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "detect_leaks=1") + ":verify_asan_link_order=0"
+        env["UBSAN_OPTIONS"] = "halt_on_error=1"
     return env
 
 
@@ -186,9 +189,9 @@ def faults_of(name):
     shutil.rmtree(folder, ignore_errors=True)
     faults = []
     for cls, numbers in places.items():
+        if cls == "alloc" and ARGS.sanitized:
+            continue
         if cls == "alloc":
-            if ARGS.sanitized:
-                continue
             if ARGS.full:
                 numbers = range(1, max(numbers) + 1)
             else:
