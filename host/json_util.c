@@ -5,7 +5,6 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,32 +41,6 @@ weft_status wh_file_read(char **text, size_t *bytes, const char *path, size_t ma
     weft_status st = read_whole(&in, text, bytes, path, max_bytes, err);
     wh_input_close(&in);
     return st;
-}
-
-/* When memory is out jansson may say that the text is wrong, and may even leave characters out of a
- * string and go on. So its allocations are watched. */
-static _Thread_local bool json_memory_out;
-
-static void *json_alloc(size_t bytes) {
-    void *memory = malloc(bytes);
-    if (!memory) json_memory_out = true;
-    return memory;
-}
-
-static void watch_json_memory(void) {
-    json_set_alloc_funcs(json_alloc, free);
-}
-
-json_t *wh_json_decode(const char *text, size_t bytes, size_t flags, json_error_t *error,
-                       bool *memory_out) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, watch_json_memory);
-    json_memory_out = false;
-    json_t *root = json_loadb(text, bytes, flags, error);
-    *memory_out = json_memory_out;
-    if (!json_memory_out) return root;
-    json_decref(root);
-    return NULL;
 }
 
 /* jansson recurses once per level; our bound comes first and says where. */
