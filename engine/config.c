@@ -156,7 +156,7 @@ const weft_option *weft_option_at(size_t index) {
     return row ? &row->option : NULL;
 }
 
-/* Distances to all options cost a thousand times a look-up, so they are taken for a key that is
+/* Distances to all options cost far more than a look-up, so they are taken for a key that is
  * none. */
 static const char *nearest_key(const char *key) {
     const char *best = "";
