@@ -56,6 +56,8 @@ if [ "$quick" = no ]; then
         say 'clang: tests of kernels and engine'
         ctest --preset clang --label-exclude 'simt|live|gpu|lint|e2e'
     fi
+    say 'races (TSan) and memory errors (valgrind), the short forms'
+    tests/sanitize.sh --short
     say 'minimal: build with the C library alone'
     build minimal
 fi

@@ -156,20 +156,26 @@ const weft_option *weft_option_at(size_t index) {
     return row ? &row->option : NULL;
 }
 
-static const we_option_row *row_find(const char *key, const char **nearest) {
-    const we_option_row *best = NULL;
+/* Distances to all options cost far more than a look-up, so they are taken for a key that is
+ * none. */
+static const char *nearest_key(const char *key) {
+    const char *best = "";
     size_t best_distance = SIZE_MAX;
     for (size_t i = 0; i < WE_OPTION_COUNT; i++) {
-        const we_option_row *row = row_at(i);
-        size_t distance = we_option_distance(&row->option, key);
-        if (distance < best_distance) best = row, best_distance = distance;
-        if (we_option_is_named(&row->option, key)) {
-            best = row, best_distance = 0;
-            if (nearest) *nearest = row->option.key;
-            return row;
-        }
+        size_t distance = we_option_distance(&row_at(i)->option, key);
+        if (distance < best_distance) best = row_at(i)->option.key, best_distance = distance;
     }
-    if (nearest) *nearest = best ? best->option.key : "";
+    return best;
+}
+
+static const we_option_row *row_find(const char *key, const char **nearest) {
+    for (size_t i = 0; i < WE_OPTION_COUNT; i++) {
+        const we_option_row *row = row_at(i);
+        if (!we_option_is_named(&row->option, key)) continue;
+        if (nearest) *nearest = row->option.key;
+        return row;
+    }
+    if (nearest) *nearest = nearest_key(key);
     return NULL;
 }
 

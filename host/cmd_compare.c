@@ -23,7 +23,7 @@ static weft_status load(json_t **out, const char *word, weft_error *err) {
     bool folder = stat(word, &info) == 0 && S_ISDIR(info.st_mode);
     if (!folder) return wh_json_load(out, word, MAX_SUMMARY, err);
     char *path = wh_path_join(word, "summary.json");
-    if (!path) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory");
+    if (!path) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while reading %s", word);
     weft_status st = stat(path, &info) != 0
                          ? WEFT_FAIL(err, WEFT_E_DATA,
                                      "%s has no summary.json: not a run, or one that has not ended "

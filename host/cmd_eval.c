@@ -26,22 +26,14 @@ static bool is_folder(const char *path) {
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-static bool holds(const char *folder, const char *file) {
-    struct stat info;
-    char *path = wh_path_join(folder, file);
-    bool found = path && stat(path, &info) == 0;
-    free(path);
-    return found;
-}
-
 static weft_status find_paths(eval_paths *out, const wh_cli *cli, weft_error *err) {
     const char *first = cli->word[0], *second = cli->n_words > 1 ? cli->word[1] : NULL;
     const char *config = second ? second : first, *adapter = cli->adapter;
     const char *run = NULL;
     if (is_folder(first)) {
-        if (holds(first, "config.resolved.yaml")) {
+        if (wh_folder_has(first, "config.resolved.yaml")) {
             run = first;
-        } else if (!holds(first, "adapter_config.json")) {
+        } else if (!wh_folder_has(first, "adapter_config.json")) {
             return WEFT_FAIL(err, WEFT_E_DATA,
                              "%s: neither a run folder (config.resolved.yaml) nor an adapter "
                              "(adapter_config.json)",
@@ -64,8 +56,9 @@ static weft_status find_paths(eval_paths *out, const wh_cli *cli, weft_error *er
     out->adapter = run && !adapter ? wh_path_join(run, "adapter")
                    : adapter       ? strdup(adapter)
                                    : NULL;
-    if (!out->config || !out->adapter) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory");
-    if (!holds(out->adapter, "adapter_config.json")) {
+    if (!out->config || !out->adapter)
+        return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while opening %s", first);
+    if (!wh_folder_has(out->adapter, "adapter_config.json")) {
         return WEFT_FAIL(err, WEFT_E_DATA, "%s: no adapter there (adapter_config.json is missing)",
                          out->adapter);
     }

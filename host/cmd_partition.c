@@ -33,8 +33,8 @@ static weft_status run(const wh_cli *cli, weft_error *err) {
     if (cli->json) {
         st = wh_output_json(sizes_json(&job), err);
     } else {
-        wh_partition_print(stdout, job.partition, &job.train.rows,
-                           weft_config_text(job.config, "partition.kind"));
+        st = wh_partition_print(stdout, job.partition, &job.train.rows,
+                                weft_config_text(job.config, "partition.kind"), err);
     }
 out:
     wh_job_close(&job);

@@ -1,6 +1,7 @@
 #include "host/config_yaml.h"
 
-#include <errno.h>
+#include "host/input.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -297,29 +298,24 @@ out:
 }
 
 weft_status wh_config_yaml_read(weft_config *config, const char *path, weft_error *err) {
-    FILE *file = fopen(path, "rb");
-    if (!file) {
-        return WEFT_FAIL(err, WEFT_E_CONFIG, "%s: cannot open the job file: %s", path,
-                         strerror(errno));
+    wh_input in;
+    if (!wh_input_open(&in, path)) {
+        return WEFT_FAIL(err, WEFT_E_CONFIG, "%s: cannot open the job file: %s", path, in.why);
     }
     weft_status st;
     char *text = malloc(WH_YAML_MAX_BYTES + 1);
+    ptrdiff_t n = text ? wh_input_read(&in, text, WH_YAML_MAX_BYTES + 1) : 0;
     if (!text) {
-        (void)fclose(file);
-        return WEFT_FAIL(err, WEFT_E_MEM, "%s: out of memory", path);
-    }
-    errno = 0;
-    size_t n = fread(text, 1, WH_YAML_MAX_BYTES + 1, file);
-    if (ferror(file)) {
-        st = WEFT_FAIL(err, WEFT_E_CONFIG, "%s: cannot read the job file: %s", path,
-                       strerror(errno));
+        st = WEFT_FAIL(err, WEFT_E_MEM, "%s: out of memory", path);
+    } else if (n < 0) {
+        st = WEFT_FAIL(err, WEFT_E_CONFIG, "%s: cannot read the job file: %s", path, in.why);
     } else if (n > WH_YAML_MAX_BYTES) {
         st = WEFT_FAIL(err, WEFT_E_CONFIG, "%s: larger than %d bytes; is it a job file?", path,
                        WH_YAML_MAX_BYTES);
     } else {
-        st = wh_config_yaml_parse(config, text, n, path, err);
+        st = wh_config_yaml_parse(config, text, (size_t)n, path, err);
     }
-    (void)fclose(file);
+    wh_input_close(&in);
     free(text);
     return st;
 }

@@ -1,54 +1,46 @@
 #include "host/json_util.h"
 
 #include "host/atomic_file.h"
+#include "host/input.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* ---- reading ---- */
 
-weft_status wh_file_read(char **text, size_t *bytes, const char *path, size_t max_bytes,
-                         weft_error *err) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return WEFT_FAIL(err, WEFT_E_DATA, "cannot open %s: %s", path, strerror(errno));
-    weft_status st = WEFT_OK;
-    char *data = NULL;
-    struct stat info;
-    if (fstat(fd, &info) != 0) {
-        st = WEFT_FAIL(err, WEFT_E_DATA, "cannot read %s: %s", path, strerror(errno));
-    } else if (!S_ISREG(info.st_mode)) {
-        st = WEFT_FAIL(err, WEFT_E_DATA, "%s is not a regular file", path);
-    } else if ((uint64_t)info.st_size > max_bytes) {
-        st = WEFT_FAIL(err, WEFT_E_DATA, "%s has %" PRId64 " bytes, more than the %zu allowed here",
-                       path, (int64_t)info.st_size, max_bytes);
-    } else if (!(data = malloc((size_t)info.st_size + 1))) {
-        st = WEFT_FAIL(err, WEFT_E_MEM, "out of memory for the %" PRId64 " bytes of %s",
-                       (int64_t)info.st_size, path);
-    }
-    size_t got = 0;
-    while (st == WEFT_OK && got < (size_t)info.st_size) {
-        ssize_t n = read(fd, data + got, (size_t)info.st_size - got);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) st = WEFT_FAIL(err, WEFT_E_DATA, "cannot read %s: %s", path, strerror(errno));
-        if (n <= 0) break;
-        got += (size_t)n;
-    }
-    (void)close(fd);
-    if (st != WEFT_OK) {
+static weft_status read_whole(wh_input *in, char **text, size_t *bytes, const char *path,
+                              size_t max_bytes, weft_error *err) {
+    if (!in->regular) return WEFT_FAIL(err, WEFT_E_DATA, "%s is not a regular file", path);
+    if ((uint64_t)in->size > max_bytes)
+        return WEFT_FAIL(err, WEFT_E_DATA,
+                         "%s has %" PRId64 " bytes, more than the %zu allowed here", path, in->size,
+                         max_bytes);
+    char *data = malloc((size_t)in->size + 1);
+    if (!data)
+        return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for the %" PRId64 " bytes of %s", in->size,
+                         path);
+    ptrdiff_t got = wh_input_read(in, data, (size_t)in->size);
+    if (got < 0) {
         free(data);
-        return st;
+        return WEFT_FAIL(err, WEFT_E_DATA, "cannot read %s: %s", path, in->why);
     }
     data[got] = '\0';
     *text = data;
-    *bytes = got;
+    *bytes = (size_t)got;
     return WEFT_OK;
+}
+
+weft_status wh_file_read(char **text, size_t *bytes, const char *path, size_t max_bytes,
+                         weft_error *err) {
+    wh_input in;
+    if (!wh_input_open(&in, path))
+        return WEFT_FAIL(err, WEFT_E_DATA, "cannot open %s: %s", path, in.why);
+    weft_status st = read_whole(&in, text, bytes, path, max_bytes, err);
+    wh_input_close(&in);
+    return st;
 }
 
 /* jansson recurses once per level; our bound comes first and says where. */
@@ -76,11 +68,11 @@ static weft_status parse(json_t **out, const char *text, size_t bytes, const cha
                          size_t flags, weft_error *err) {
     WEFT_TRY(check_depth(text, bytes, where, err));
     json_error_t e;
-    json_t *root = json_loadb(text, bytes, flags, &e);
-    if (!root && json_error_code(&e) == json_error_numeric_overflow)
-        root = json_loadb(text, bytes, flags | JSON_DECODE_INT_AS_REAL, &e);
-    if (!root && json_error_code(&e) == json_error_out_of_memory)
-        return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while reading %s", where);
+    bool memory_out;
+    json_t *root = wh_json_decode(text, bytes, flags, &e, &memory_out);
+    if (!root && !memory_out && json_error_code(&e) == json_error_numeric_overflow)
+        root = wh_json_decode(text, bytes, flags | JSON_DECODE_INT_AS_REAL, &e, &memory_out);
+    if (memory_out) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while reading %s", where);
     if (!root)
         return WEFT_FAIL(err, WEFT_E_DATA, "%s:%d:%d: not valid JSON: %s", where,
                          e.line > 0 ? e.line : 1, e.column > 0 ? e.column : 1, e.text);

@@ -17,6 +17,11 @@ enum { WH_JSON_MAX_DEPTH = 64 };
 WEFT_NODISCARD weft_status wh_json_parse(json_t **out, const char *text, size_t bytes,
                                          const char *where, weft_error *err);
 
+/* json_loadb that can tell lack of memory from a bad text: NULL with *memory_out, or with *error.
+ */
+json_t *wh_json_decode(const char *text, size_t bytes, size_t flags, json_error_t *error,
+                       bool *memory_out);
+
 /* The same from a file of at most max_bytes. WEFT_E_DATA also when it cannot be read. */
 WEFT_NODISCARD weft_status wh_json_load(json_t **out, const char *path, size_t max_bytes,
                                         weft_error *err);
@@ -27,7 +32,8 @@ WEFT_NODISCARD weft_status wh_json_load_lenient(json_t **out, const char *path, 
                                                 weft_error *err);
 
 /* Reads a whole file, at most max_bytes. *text is *own*ed (free), NUL-terminated, bytes without the
- * NUL. WEFT_E_DATA: missing, unreadable, not a regular file, larger. */
+ * NUL. WEFT_E_DATA: missing, unreadable, not a regular file, larger,
+ * cut while it was read. */
 WEFT_NODISCARD weft_status wh_file_read(char **text, size_t *bytes, const char *path,
                                         size_t max_bytes, weft_error *err);
 

@@ -39,15 +39,13 @@ static weft_status no_memory(const wh_model_folder *m, weft_error *err) {
                      m->path ? m->path : "");
 }
 
-static bool exists(const char *folder, const char *file, bool as_folder) {
-    char *path = wh_path_join(folder, file);
-    struct stat info;
-    bool found = path && stat(path, &info) == 0 && (!as_folder || S_ISDIR(info.st_mode));
-    free(path);
-    return found;
-}
-
 /* ---- finding the folder ---- */
+
+static bool has_folder(const char *folder, const char *name) {
+    char inside[512]; /* names in a folder are shorter than 256 */
+    int n = snprintf(inside, sizeof inside, "%s/.", name);
+    return n > 0 && (size_t)n < sizeof inside && wh_folder_has(folder, inside);
+}
 
 /* The revision of refs/main, or the only snapshot. *name is *own*ed. */
 static weft_status pick_snapshot(char **name, const char *path, const char *snapshots,
@@ -58,7 +56,7 @@ static weft_status pick_snapshot(char **name, const char *path, const char *snap
     free(ref);
     if (st == WEFT_OK) {
         text[strcspn(text, " \r\n")] = '\0';
-        if (*text && !strchr(text, '/') && exists(snapshots, text, true)) {
+        if (*text && !strchr(text, '/') && has_folder(snapshots, text)) {
             *name = text;
             return WEFT_OK;
         }
@@ -68,12 +66,13 @@ static weft_status pick_snapshot(char **name, const char *path, const char *snap
     if (!dir) return WEFT_FAIL(err, WEFT_E_DATA, "cannot open %s: %s", snapshots, strerror(errno));
     int found = 0;
     for (struct dirent *e; (e = readdir(dir)) != NULL;) {
-        if (e->d_name[0] == '.' || !exists(snapshots, e->d_name, true)) continue;
+        if (e->d_name[0] == '.' || !has_folder(snapshots, e->d_name)) continue;
         free(found++ ? *name : NULL);
         *name = strdup(e->d_name);
     }
     (void)closedir(dir);
     if (found == 1 && *name) return WEFT_OK;
+    if (found == 1) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while opening %s", snapshots);
     free(found ? *name : NULL);
     *name = NULL;
     return WEFT_FAIL(err, WEFT_E_DATA,
@@ -108,7 +107,7 @@ static weft_status find_folder(wh_model_folder *m, const char *path, weft_error 
     if (!S_ISDIR(info.st_mode))
         return WEFT_FAIL(err, WEFT_E_DATA, "model path %s is a file: give the folder it lies in",
                          path);
-    if (!exists(path, "config.json", false) && exists(path, "snapshots", true)) {
+    if (!wh_folder_has(path, "config.json") && has_folder(path, "snapshots")) {
         char *snapshots = wh_path_join(path, "snapshots"), *name = NULL;
         weft_status st = snapshots ? pick_snapshot(&name, path, snapshots, err) : no_memory(m, err);
         if (st == WEFT_OK) m->path = wh_path_join(snapshots, name);
@@ -172,7 +171,7 @@ static weft_status flatten(wh_model_folder *m, const char *prefix, json_t *objec
 }
 
 static weft_status read_config(wh_model_folder *m, weft_error *err) {
-    if (!exists(m->path, "config.json", false))
+    if (!wh_folder_has(m->path, "config.json"))
         return WEFT_FAIL(
             err, WEFT_E_DATA,
             "no config.json in %s: a model folder holds config.json, tokenizer.json and "
@@ -245,7 +244,7 @@ static weft_status check_shards_exist(const wh_model_folder *m, const char *inde
                            index, tensor);
             break;
         }
-        if (!exists(m->path, name, false)) (void)json_object_set_new(missing, name, json_true());
+        if (!wh_folder_has(m->path, name)) (void)json_object_set_new(missing, name, json_true());
     }
     if (st == WEFT_OK && json_object_size(missing)) {
         wh_text list = {0};
@@ -297,10 +296,10 @@ static weft_status sharded_files(wh_model_folder *m, weft_error *err) {
 }
 
 static weft_status open_weights(wh_model_folder *m, weft_error *err) {
-    if (exists(m->path, "model.safetensors", false)) return single_file(m, err);
-    if (exists(m->path, "model.safetensors.index.json", false)) return sharded_files(m, err);
-    if (exists(m->path, "pytorch_model.bin", false) ||
-        exists(m->path, "pytorch_model.bin.index.json", false))
+    if (wh_folder_has(m->path, "model.safetensors")) return single_file(m, err);
+    if (wh_folder_has(m->path, "model.safetensors.index.json")) return sharded_files(m, err);
+    if (wh_folder_has(m->path, "pytorch_model.bin") ||
+        wh_folder_has(m->path, "pytorch_model.bin.index.json"))
         return WEFT_FAIL(
             err, WEFT_E_DATA,
             "%s has only pytorch_model.bin, a pickle that can run code: convert it once "
@@ -365,7 +364,7 @@ const char *wh_model_folder_meta(const wh_model_folder *m, const char *key) {
 }
 
 char *wh_model_folder_file(const wh_model_folder *m, const char *name) {
-    return exists(m->path, name, false) ? wh_path_join(m->path, name) : NULL;
+    return wh_folder_has(m->path, name) ? wh_path_join(m->path, name) : NULL;
 }
 
 const char *wh_model_folder_tensor_name(const wh_model_folder *m, size_t index) {

@@ -49,7 +49,7 @@ static void count_linear(wh_model_summary *s, const char *name, const weft_sourc
 weft_status wh_model_summary_build(wh_model_summary **out, wh_model_folder *folder,
                                    weft_error *err) {
     wh_model_summary *s = calloc(1, sizeof *s);
-    if (!s) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory");
+    if (!s) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while describing the model");
     s->path = wh_model_folder_path(folder);
     s->model_type = wh_model_folder_meta(folder, "model_type");
     s->architecture = wh_model_folder_meta(folder, "architectures");

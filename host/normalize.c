@@ -176,11 +176,8 @@ static weft_status run(const wh_norm_step *step, wh_scratch *s, const wh_bytes *
     return WEFT_OK;
 }
 
-weft_status wh_normalize(const wh_norm_step *steps, size_t count, wh_scratch *s, const char *text,
-                         size_t len, wh_bytes *out, weft_error *err) {
-    if (count == 0) return wh_bytes_add(out, text, len, err);
-    s->work.len = 0;
-    WEFT_TRY(wh_bytes_add(&s->work, text, len, err));
+static weft_status run_all(const wh_norm_step *steps, size_t count, wh_scratch *s, wh_bytes *out,
+                           weft_error *err) {
     for (size_t i = 0; i < count; i++) {
         if (s->work.len == 0) return WEFT_OK; /* no step makes text out of nothing */
         s->other.len = 0;
@@ -190,6 +187,18 @@ weft_status wh_normalize(const wh_norm_step *steps, size_t count, wh_scratch *s,
         s->other = swap;
     }
     return wh_bytes_add(out, s->work.data, s->work.len, err);
+}
+
+weft_status wh_normalize(const wh_norm_step *steps, size_t count, wh_scratch *s, const char *text,
+                         size_t len, wh_bytes *out, weft_error *err) {
+    if (count == 0) return wh_bytes_add(out, text, len, err);
+    s->work.len = 0;
+    WEFT_TRY(wh_bytes_add(&s->work, text, len, err));
+    /* Replacements of a tokenizer.json that is a trap multiply a text again and again. */
+    s->work.limit = s->other.limit = len * WH_NORM_GROWTH + WH_NORM_GROWTH_BASE;
+    weft_status st = run_all(steps, count, s, out, err);
+    s->work.limit = s->other.limit = 0;
+    return st;
 }
 
 void wh_norm_step_free(wh_norm_step *step) {

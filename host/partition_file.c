@@ -266,20 +266,25 @@ static void print_head_of_clients(FILE *out, const weft_partition *p, const weft
     if (shown < p->n_clients) (void)fprintf(out, "  ... %" PRId32 " more\n", p->n_clients - shown);
 }
 
-void wh_partition_print(FILE *out, const weft_partition *p, const weft_rows *rows,
-                        const char *kind) {
+weft_status wh_partition_print(FILE *out, const weft_partition *p, const weft_rows *rows,
+                               const char *kind, weft_error *err) {
     size_t n = (size_t)p->n_clients;
     int64_t *count = calloc((size_t)rows->num_labels + 1, sizeof *count);
     double *spread = calloc(3 * n + 1, sizeof *spread);
+    if (!count || !spread) {
+        free(count);
+        free(spread);
+        return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for the table of the partition");
+    }
     (void)fprintf(out, "partition: %s, %" PRId32 " clients, %" PRId64 " of %" PRId64 " rows\n",
                   kind, p->n_clients, p->offset[n], rows->n_rows);
-    if (count && spread && n) {
-        for (size_t c = 0; c < n; c++) {
-            client_facts f = look_at(p, rows, (int32_t)c, count);
-            spread[c] = (double)f.rows;
-            spread[n + c] = (double)f.classes;
-            spread[2 * n + c] = f.top_share;
-        }
+    for (size_t c = 0; c < n; c++) {
+        client_facts f = look_at(p, rows, (int32_t)c, count);
+        spread[c] = (double)f.rows;
+        spread[n + c] = (double)f.classes;
+        spread[2 * n + c] = f.top_share;
+    }
+    if (n) {
         print_spread(out, "rows", spread, n, 1, "");
         if (rows->label) {
             print_spread(out, "classes", spread + n, n, 1, "");
@@ -289,4 +294,5 @@ void wh_partition_print(FILE *out, const weft_partition *p, const weft_rows *row
     }
     free(count);
     free(spread);
+    return WEFT_OK;
 }

@@ -28,9 +28,10 @@ WEFT_NODISCARD weft_status wh_partition_load(weft_partition **out, const char *p
 void wh_partition_free(weft_partition *partition);
 
 /* At most 20 lines: number of clients, rows and classes per client, share of the most frequent
- * label, and the first clients with their label counts. */
-void wh_partition_print(FILE *out, const weft_partition *partition, const weft_rows *rows,
-                        const char *kind);
+ * label, and the first clients with their label counts. WEFT_E_MEM. */
+WEFT_NODISCARD weft_status wh_partition_print(FILE *out, const weft_partition *partition,
+                                              const weft_rows *rows, const char *kind,
+                                              weft_error *err);
 
 /* CRC-32 (IEEE 802.3, as zlib) of n_rows labels, or of the bits of the targets, little-endian. */
 uint32_t wh_label_crc(const weft_rows *rows);

@@ -89,8 +89,13 @@ static int make_fields(field *f, const wh_progress_state *s) {
     }
     if (s->client_updates_per_s > 0.0) {
         f[n].drop = DROP_CLIENTS, f[n].shorten = SHORTEN_CLIENTS;
-        (void)snprintf(f[n].brief, MAX_FIELD, "%.3g cl/s", s->client_updates_per_s);
-        (void)snprintf(f[n++].text, MAX_FIELD, "%.3g clients/s", s->client_updates_per_s);
+        if (s->client_updates_per_s < 999.5)
+            (void)snprintf(a, sizeof a, "%.3g", s->client_updates_per_s);
+        else
+            wh_units_count(a, sizeof a, s->client_updates_per_s);
+        close_up(a);
+        (void)snprintf(f[n].brief, MAX_FIELD, "%s cl/s", a);
+        (void)snprintf(f[n++].text, MAX_FIELD, "%s clients/s", a);
     }
     if (s->tokens_per_s > 0.0) {
         f[n].drop = DROP_TOKENS, f[n].shorten = SHORTEN_TOKENS;

@@ -80,11 +80,7 @@ static bool is_empty(const char *path) {
 }
 
 static bool is_ours(const char *path) {
-    struct stat info;
-    char *mark = wh_path_join(path, marker);
-    bool ours = mark && stat(mark, &info) == 0;
-    free(mark);
-    return ours;
+    return wh_folder_has(path, marker);
 }
 
 static weft_status check_existing(const char *path, bool overwrite, weft_error *err) {

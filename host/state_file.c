@@ -10,7 +10,7 @@
 weft_status wh_state_file_set(wh_state_file *f, const char *path, weft_error *err) {
     wh_state_file_close(f);
     f->path = strdup(path);
-    return f->path ? WEFT_OK : WEFT_FAIL(err, WEFT_E_MEM, "out of memory");
+    return f->path ? WEFT_OK : WEFT_FAIL(err, WEFT_E_MEM, "out of memory while placing %s", path);
 }
 
 void wh_state_file_close(wh_state_file *f) {

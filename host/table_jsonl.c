@@ -1,9 +1,9 @@
 /* JSON Lines: one object per line, parsed by jansson. */
 #include "host/table_parts.h"
 
+#include "host/json_util.h"
 #include "host/number.h"
 
-#include <jansson.h>
 #include <string.h>
 
 enum { MAX_KEYS_SHOWN = 32 };
@@ -95,8 +95,13 @@ weft_status wh_table_read_jsonl(wh_table *table, wh_lines *lines, weft_error *er
         if (!line) break;
         if (is_blank(line, length)) continue;
         json_error_t fault;
-        json_t *object = json_loadb(
-            line, length, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &fault);
+        bool memory_out;
+        json_t *object =
+            wh_json_decode(line, length, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,
+                           &fault, &memory_out);
+        if (memory_out)
+            return WEFT_FAIL(err, WEFT_E_MEM, "%s:%lld: out of memory for a row of %zu bytes",
+                             table->path, (long long)lines->line, length);
         if (lines->line == 1 && line[0] == '[') {
             json_decref(object);
             return WEFT_FAIL(

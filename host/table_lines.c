@@ -1,6 +1,5 @@
 #include "host/table_parts.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,9 +7,8 @@ enum { BLOCK = 256 << 10 };
 
 weft_status wh_lines_open(wh_lines *lines, const char *path, weft_error *err) {
     *lines = (wh_lines){.path = path};
-    lines->file = fopen(path, "rb");
-    if (!lines->file)
-        return WEFT_FAIL(err, WEFT_E_DATA, "%s: cannot be opened: %s", path, strerror(errno));
+    if (!wh_input_open(&lines->input, path))
+        return WEFT_FAIL(err, WEFT_E_DATA, "%s: cannot be opened: %s", path, lines->input.why);
     return WEFT_OK;
 }
 
@@ -19,7 +17,7 @@ bool wh_lines_is_whole(const wh_lines *lines) {
 }
 
 void wh_lines_close(wh_lines *lines) {
-    if (lines->file) (void)fclose(lines->file);
+    wh_input_close(&lines->input);
     free(lines->block);
     *lines = (wh_lines){0};
 }
@@ -35,14 +33,11 @@ static weft_status fill(wh_lines *lines, weft_error *err) {
         return WEFT_FAIL(err, WEFT_E_MEM, "%s: out of memory for a line of %zu bytes", lines->path,
                          unread);
     lines->block = block;
-    size_t got = fread(lines->block + unread, 1, BLOCK, lines->file);
-    if (got < BLOCK) {
-        if (ferror(lines->file))
-            return WEFT_FAIL(err, WEFT_E_DATA, "%s: cannot be read: %s", lines->path,
-                             strerror(errno));
-        lines->at_end = true;
-    }
-    lines->end += got;
+    ptrdiff_t got = wh_input_read(&lines->input, lines->block + unread, BLOCK);
+    if (got < 0)
+        return WEFT_FAIL(err, WEFT_E_DATA, "%s: cannot be read: %s", lines->path, lines->input.why);
+    lines->at_end = got < BLOCK;
+    lines->end += (size_t)got;
     return WEFT_OK;
 }
 

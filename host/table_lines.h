@@ -3,12 +3,11 @@
 #define WH_TABLE_LINES_H
 
 #include "engine/weft.h"
-
-#include <stdio.h>
+#include "host/input.h"
 
 /* Lines of a file of any size with bounded memory. */
 typedef struct wh_lines {
-    FILE *file;
+    wh_input input;
     const char *path;
     char *block;
     size_t start, end, room; /* unread bytes: block[start, end) */

@@ -3,6 +3,7 @@
 #define WH_TABLE_PARTS_H
 
 #include "host/grow.h"
+#include "host/input.h"
 #include "host/table.h"
 #include "host/table_lines.h"
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void wh_text_free(wh_text *text) {
     free(text->data);
@@ -81,4 +82,10 @@ char *wh_path_join(const char *folder, const char *file) {
     if (n && folder[n - 1] != '/') wh_text_add(&path, "/");
     wh_text_add(&path, file);
     return wh_text_take(&path);
+}
+
+bool wh_folder_has(const char *folder, const char *file) {
+    char path[4096]; /* PATH_MAX: the system takes no longer one either */
+    int n = snprintf(path, sizeof path, "%s/%s", folder, file);
+    return n > 0 && (size_t)n < sizeof path && access(path, F_OK) == 0;
 }

@@ -32,4 +32,8 @@ char *wh_text_take(wh_text *text);
 /* Joins folder and file with one '/'. *Own*ed by the caller (free); NULL when memory is out. */
 char *wh_path_join(const char *folder, const char *file);
 
+/* Whether the folder has such a file or folder. Takes no memory, so that the answer is never no for
+ * the lack of it. */
+bool wh_folder_has(const char *folder, const char *file);
+
 #endif

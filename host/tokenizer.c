@@ -1,4 +1,5 @@
 /* Opening a tokenizer and encoding with it. */
+#include "host/text.h"
 #include "host/tokenizer_parts.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -13,12 +14,8 @@
 #define CACHED_IDS_MAX  (1u << 20)
 #define CACHED_WORD_MAX 256
 
-static bool exists(const char *dir, const char *name) {
-    char path[4096];
-    int n = snprintf(path, sizeof path, "%s/%s", dir, name);
-    return n > 0 && (size_t)n < sizeof path && access(path, F_OK) == 0;
-}
-
+/* Over the vocabulary, the added tokens and what the templates put around texts, which a file may
+ * number as it likes. */
 static void set_top_id(wh_tokenizer *t) {
     t->top_id = -1;
     const wh_strmap *vocab = &t->model.vocab;
@@ -26,6 +23,10 @@ static void set_top_id(wh_tokenizer *t) {
         if (vocab->entries[i].value > t->top_id) t->top_id = vocab->entries[i].value;
     for (size_t i = 0; i < t->added.n; i++)
         if (t->added.v[i].id > t->top_id) t->top_id = t->added.v[i].id;
+    const wh_template *const templates[] = {&t->single, &t->pair};
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0; i < templates[k]->n; i++)
+            if (templates[k]->v[i].id > t->top_id) t->top_id = templates[k]->v[i].id;
 }
 
 static weft_status read_folder(wh_tokenizer *t, const char *dir, weft_error *err) {
@@ -34,11 +35,11 @@ static weft_status read_folder(wh_tokenizer *t, const char *dir, weft_error *err
     if (n < 0 || (size_t)n >= sizeof path)
         return WEFT_FAIL(err, WEFT_E_DATA, "model folder: the path has more than %zu bytes",
                          sizeof path);
-    if (exists(dir, "tokenizer.json"))
+    if (wh_folder_has(dir, "tokenizer.json"))
         WEFT_TRY(wh_read_tokenizer_json(t, path, err));
-    else if (exists(dir, "vocab.txt"))
+    else if (wh_folder_has(dir, "vocab.txt"))
         WEFT_TRY(wh_read_vocab_txt(t, dir, err));
-    else if (exists(dir, "vocab.json") && exists(dir, "merges.txt"))
+    else if (wh_folder_has(dir, "vocab.json") && wh_folder_has(dir, "merges.txt"))
         WEFT_TRY(wh_read_vocab_merges(t, dir, err));
     else
         return WEFT_FAIL(err, WEFT_E_DATA,

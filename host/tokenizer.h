@@ -47,7 +47,8 @@ void wh_encoding_free(wh_encoding *encoding);
 
 /* Memory of the vocabulary's tables. */
 size_t wh_tokenizer_bytes(const wh_tokenizer *tokenizer);
-/* One more than the highest id, added tokens included: every id is below it. */
+/* One more than the highest id, added tokens and those of the post-processor included: every id is
+ * below it. */
 int32_t wh_tokenizer_vocab_size(const wh_tokenizer *tokenizer);
 /* The id of a token of the vocabulary or the added tokens, or -1. */
 int32_t wh_tokenizer_id(const wh_tokenizer *tokenizer, const char *token);

@@ -1,8 +1,8 @@
 /* Model folders without tokenizer.json: vocab.txt (BERT), vocab.json with merges.txt (RoBERTa,
  * GPT-2); and special tokens by role, from tokenizer_config.json and special_tokens_map.json. */
+#include "host/json_util.h"
 #include "host/tokenizer_json.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,47 +76,40 @@ static weft_status add_roles(wh_tokenizer *t, const char *dir, bool mask_strips,
 /* ---- text files line by line ---- */
 
 typedef struct {
-    FILE *file;
-    char *line;
-    size_t cap, number;
-    const char *path;
+    char *text;
+    size_t bytes, at, number;
 } lines;
 
 static weft_status open_lines(lines *l, const char *path, weft_error *err) {
-    *l = (lines){.path = path, .file = fopen(path, "rb")};
-    if (l->file) return WEFT_OK;
-    return WEFT_FAIL(err, WEFT_E_DATA, "%s: %s", path, strerror(errno));
+    *l = (lines){0};
+    return wh_file_read(&l->text, &l->bytes, path, WH_TOKENIZER_FILE_MAX, err);
 }
 
 static void close_lines(lines *l) {
-    if (l->file) (void)fclose(l->file);
-    free(l->line);
+    free(l->text);
 }
 
-/* The next line without its end; *len is -1 after the last. */
-static weft_status next_line(lines *l, ssize_t *len, weft_error *err) {
-    *len = getline(&l->line, &l->cap, l->file);
-    if (*len < 0) {
-        if (!ferror(l->file)) return WEFT_OK;
-        return WEFT_FAIL(err, WEFT_E_DATA, "%s: reading failed: %s", l->path, strerror(errno));
-    }
+/* The next line without its end; false after the last. */
+static bool next_line(lines *l, const char **line, size_t *len) {
+    if (l->at >= l->bytes) return false;
+    *line = l->text + l->at;
+    const char *end = memchr(*line, '\n', l->bytes - l->at);
+    *len = end ? (size_t)(end - *line) : l->bytes - l->at;
+    l->at += *len + 1;
     l->number++;
-    if (*len > 0 && l->line[*len - 1] == '\n') (*len)--;
-    if (*len > 0 && l->line[*len - 1] == '\r') (*len)--;
-    return WEFT_OK;
+    if (*len > 0 && (*line)[*len - 1] == '\r') --*len;
+    return true;
 }
 
 /* ---- BERT ---- */
 
 static weft_status read_words(wh_model *model, const char *path, weft_error *err) {
     lines l;
-    ssize_t len = 0;
+    const char *line;
+    size_t len;
     weft_status st = open_lines(&l, path, err);
-    while (st == WEFT_OK) {
-        st = next_line(&l, &len, err);
-        if (st != WEFT_OK || len < 0) break;
-        st = wh_vocab_put(model, l.line, (size_t)len, (int64_t)l.number - 1, path, err);
-    }
+    while (st == WEFT_OK && next_line(&l, &line, &len))
+        st = wh_vocab_put(model, line, len, (int64_t)l.number - 1, path, err);
     close_lines(&l);
     if (st == WEFT_OK && model->vocab.count == 0)
         return WEFT_FAIL(err, WEFT_E_DATA, "%s: the vocabulary is empty", path);
@@ -170,16 +163,15 @@ weft_status wh_read_vocab_txt(wh_tokenizer *t, const char *dir, weft_error *err)
 
 static weft_status read_merges(wh_model *model, const char *path, weft_error *err) {
     lines l;
-    ssize_t len = 0;
+    const char *line;
+    size_t len;
     uint32_t rank = 0;
     weft_status st = open_lines(&l, path, err);
     if (st == WEFT_OK) st = wh_bpe_merge_room(model, model->vocab.count + 1, err);
-    while (st == WEFT_OK) {
-        st = next_line(&l, &len, err);
-        if (st != WEFT_OK || len < 0) break;
-        if (len >= 8 && memcmp(l.line, "#version", 8) == 0) continue;
-        const char *gap = memchr(l.line, ' ', (size_t)len);
-        size_t left = gap ? (size_t)(gap - l.line) : 0, right = gap ? (size_t)len - left - 1 : 0;
+    while (st == WEFT_OK && next_line(&l, &line, &len)) {
+        if (len >= 8 && memcmp(line, "#version", 8) == 0) continue;
+        const char *gap = memchr(line, ' ', len);
+        size_t left = gap ? (size_t)(gap - line) : 0, right = gap ? len - left - 1 : 0;
         if (!gap || memchr(gap + 1, ' ', right)) {
             st = WEFT_FAIL(err, WEFT_E_DATA, "%s:%zu: not two tokens with one space between", path,
                            l.number);
@@ -187,7 +179,7 @@ static weft_status read_merges(wh_model *model, const char *path, weft_error *er
             st = WEFT_FAIL(err, WEFT_E_DATA, "%s:%zu: more merges than tokens in the vocabulary",
                            path, l.number);
         } else {
-            st = wh_bpe_add_merge(model, rank++, l.line, left, gap + 1, right, path, err);
+            st = wh_bpe_add_merge(model, rank++, line, left, gap + 1, right, path, err);
         }
     }
     close_lines(&l);

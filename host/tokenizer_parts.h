@@ -107,8 +107,13 @@ typedef struct {
     size_t content_len;
 } wh_norm_step;
 
+/* What a text of n bytes may become on its way: n * GROWTH + GROWTH_BASE. NFKD makes 33 bytes of 3
+ * at most. */
+#define WH_NORM_GROWTH      ((size_t)64)
+#define WH_NORM_GROWTH_BASE ((size_t)64 << 10)
+
 /* Runs the steps on len bytes and appends the result to out (which is none of the scratch's input,
- * work, other). */
+ * work, other). WEFT_E_DATA: the text grows past that. */
 WEFT_NODISCARD weft_status wh_normalize(const wh_norm_step *steps, size_t count,
                                         wh_scratch *scratch, const char *text, size_t len,
                                         wh_bytes *out, weft_error *err);

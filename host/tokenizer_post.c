@@ -1,4 +1,5 @@
 /* tokenizer.json: the post-processor, turned into one template for a text and one for a pair. */
+#include "host/json_util.h"
 #include "host/tokenizer_json.h"
 
 #include <string.h>
@@ -13,8 +14,12 @@ static weft_status read_token_id(json_t *value, const char *key, int32_t *out, c
     return wh_tok_json_id(json_array_get(pair, 1), out, key, path, err);
 }
 
+/* Rows keep a type id in a byte. */
 static weft_status read_type_id(json_t *piece, int32_t *out, const char *path, weft_error *err) {
-    return wh_tok_json_id(json_object_get(piece, "type_id"), out, "type_id", path, err);
+    int64_t id = 0;
+    WEFT_TRY(wh_json_int(piece, path, "type_id", 0, UINT8_MAX, &id, err));
+    *out = (int32_t)id;
+    return WEFT_OK;
 }
 
 /* Ids of one special token, a template's part each. */
@@ -45,7 +50,13 @@ static weft_status read_piece(wh_template *out, json_t *piece, json_t *specials,
     if (!first && (strcmp(id, "B") != 0 || !pair))
         return WEFT_FAIL(err, WEFT_E_DATA, "%s: the template for %s uses the sequence '%.60s'",
                          path, pair ? "pairs" : "single texts", id);
-    return wh_template_add(out, first ? WH_PART_A : WH_PART_B, type_id, 0, err);
+    wh_part_kind kind = first ? WH_PART_A : WH_PART_B;
+    for (size_t i = 0; i < out->n; i++)
+        if (out->v[i].kind == kind)
+            return WEFT_FAIL(err, WEFT_E_DATA,
+                             "%s: the template for %s uses the sequence '%s' twice; not supported",
+                             path, pair ? "pairs" : "single texts", id);
+    return wh_template_add(out, kind, type_id, 0, err);
 }
 
 static weft_status read_template(wh_template *out, json_t *value, bool pair, const char *path,

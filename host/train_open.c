@@ -18,8 +18,8 @@
 
 /* ---- opening ---- */
 
-static weft_status fail_memory(weft_error *err) {
-    return WEFT_FAIL(err, WEFT_E_MEM, "out of memory");
+static weft_status fail_memory(const char *doing, weft_error *err) {
+    return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while %s", doing);
 }
 
 /* run.name, or one made of what the run is. */
@@ -50,7 +50,7 @@ static weft_status choose_name(wh_train_run *run, weft_error *err) {
         };
         run->name = wh_run_name(&title, time(NULL));
     }
-    return run->name ? WEFT_OK : fail_memory(err);
+    return run->name ? WEFT_OK : fail_memory("naming the run", err);
 }
 
 static weft_status write_inputs(wh_train_run *run, weft_error *err) {
@@ -68,7 +68,7 @@ static weft_status write_inputs(wh_train_run *run, weft_error *err) {
 static weft_status write_partition(wh_train_run *run, weft_error *err) {
     const wh_job *job = run->job;
     char *path = wh_run_folder_file(run->folder, "partition.json");
-    if (!path) return fail_memory(err);
+    if (!path) return fail_memory("writing partition.json", err);
     wh_partition_note note = wh_partition_note_of(job->config);
     weft_status st = wh_partition_save(path, job->partition, &job->train.rows, &note, err);
     free(path);
@@ -78,7 +78,8 @@ static weft_status write_partition(wh_train_run *run, weft_error *err) {
 
 static weft_status place_state(wh_train_run *run, weft_error *err) {
     char *path = wh_run_folder_file(run->folder, "client_state.bin");
-    weft_status st = path ? wh_state_file_set(&run->job->state, path, err) : fail_memory(err);
+    weft_status st = path ? wh_state_file_set(&run->job->state, path, err)
+                          : fail_memory("placing client_state.bin", err);
     free(path);
     return st;
 }
@@ -189,7 +190,8 @@ static weft_status start_or_go_on(wh_train_run *run, weft_error *err) {
     const char *folder = weft_config_text(c, "run.output_dir");
     bool possible = false, ended = false;
     char *path = wh_path_join(folder[0] ? folder : ".", run->name);
-    weft_status st = path ? wh_resume_is_possible(&possible, &ended, path, err) : fail_memory(err);
+    weft_status st = path ? wh_resume_is_possible(&possible, &ended, path, err)
+                          : fail_memory("looking for a run to go on with", err);
     if (st == WEFT_OK && possible) st = go_on(run, path, -1, err);
     /* What a killed run left is begun anew; what one has finished is not thrown away. */
     if (st == WEFT_OK && ended && !possible && !weft_config_bool(c, "run.overwrite"))
@@ -211,7 +213,7 @@ static weft_status log_start(wh_train_run *run, double opened, weft_error *err) 
     o = wh_json_with(o, "partition_seconds", wh_json_real(run->job->partition_seconds));
     o = wh_json_with(o, "engine_seconds", wh_json_real(opened - run->started));
     o = wh_json_with(o, "files_seconds", wh_json_real(wh_clock() - opened));
-    if (!o) return fail_memory(err);
+    if (!o) return fail_memory("writing events.jsonl", err);
     const weft_status st = wh_run_log_event(run->log, run->is_resumed ? "resume" : "start", o, err);
     json_decref(o);
     return st;
@@ -233,7 +235,7 @@ weft_status wh_train_run_open(wh_train_run *run, wh_job *job, const wh_cli *cli,
     weft_engine_info_get(run->engine, &run->info);
     int64_t cohort = weft_config_int(job->config, "fl.clients_per_round");
     run->client_eval = calloc((size_t)cohort, sizeof *run->client_eval);
-    if (!run->client_eval) return fail_memory(err);
+    if (!run->client_eval) return fail_memory("opening the run", err);
     WEFT_TRY(choose_name(run, err));
     if (resume && resume->run) {
         WEFT_TRY(go_on(run, resume->run, resume->round, err));

@@ -12,8 +12,8 @@
 #include <math.h>
 #include <string.h>
 
-static weft_status fail_memory(weft_error *err) {
-    return WEFT_FAIL(err, WEFT_E_MEM, "out of memory");
+static weft_status fail_memory(const char *doing, weft_error *err) {
+    return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while %s", doing);
 }
 
 /* ---- rounds ---- */
@@ -98,7 +98,7 @@ static weft_status record_round(wh_train_run *run, const weft_round_report *repo
     const double trained = wh_clock();
     json_decref(run->files);
     run->files = offsets(run);
-    if (!run->files) return fail_memory(err);
+    if (!run->files) return fail_memory("recording a round", err);
     bool due = run->job->has_test && is_due(round, weft_config_int(c, "eval.every"), last);
     int64_t every = weft_config_int(c, "eval.clients_every");
     bool clients_due = every > 0 && is_due(round, every, last);
@@ -171,7 +171,7 @@ static weft_status save_checkpoint(wh_train_run *run, weft_error *err) {
     json_t *files = run->is_pending ? json_incref(run->files) : offsets(run);
     json_t *note = files ? wh_train_note(run, files) : NULL;
     json_decref(files);
-    if (!note) return fail_memory(err);
+    if (!note) return fail_memory("writing a checkpoint", err);
     describe_adapter(card, sizeof card, run);
     weft_status st =
         wh_checkpoint_save(wh_run_folder_path(run->folder), run->job, run->engine, note, card,
@@ -236,7 +236,7 @@ static weft_status export_adapter(wh_train_run *run, weft_error *err) {
     char card[1024];
     describe_adapter(card, sizeof card, run);
     char *path = wh_run_folder_file(run->folder, "adapter");
-    if (!path) return fail_memory(err);
+    if (!path) return fail_memory("writing the adapter", err);
     weft_status st = wh_job_export_adapter(run->job, run->engine, path, card, err);
     free(path);
     return st;
@@ -249,8 +249,8 @@ weft_status wh_train_run_finish(wh_train_run *run, int signal, weft_error *err) 
     if (signal) WEFT_TRY(save_checkpoint(run, err));
     if (s->rounds_done > 0) WEFT_TRY(export_adapter(run, err));
     json_t *json = wh_summary_json(s);
-    weft_status st =
-        json ? wh_run_folder_write_json(run->folder, "summary.json", json, err) : fail_memory(err);
+    weft_status st = json ? wh_run_folder_write_json(run->folder, "summary.json", json, err)
+                          : fail_memory("writing summary.json", err);
     json_decref(json);
     WEFT_TRY(st);
     WEFT_TRY(wh_run_log_event(run->log, signal ? "stopped" : "end", NULL, err));

@@ -4,11 +4,12 @@
 #include <string.h>
 
 weft_status wh_bytes_room(wh_bytes *text, size_t extra, weft_error *err) {
-    if (extra <= text->cap - text->len) return WEFT_OK;
-    if (extra > WH_TEXT_LIMIT || text->len + extra > WH_TEXT_LIMIT)
+    /* First, so that what fails does not depend on what the buffer held before. */
+    size_t limit = text->limit ? text->limit : WH_TEXT_LIMIT;
+    if (text->len > limit || extra > limit - text->len)
         return WEFT_FAIL(err, WEFT_E_DATA,
-                         "tokenizer: a text grows past %zu bytes while it is normalised; split it",
-                         WH_TEXT_LIMIT);
+                         "tokenizer: a text grows past %zu bytes while it is normalised", limit);
+    if (extra <= text->cap - text->len) return WEFT_OK;
     void *data = text->data;
     if (!wh_grow(&data, &text->cap, text->len + extra, 1))
         return WEFT_FAIL(err, WEFT_E_MEM, "tokenizer: no memory for %zu bytes of text",

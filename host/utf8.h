@@ -16,6 +16,7 @@
 typedef struct {
     char *data;
     size_t len, cap;
+    size_t limit; /* of len; 0: WH_TEXT_LIMIT */
 } wh_bytes;
 
 /* Makes room for `extra` more bytes; `len` is unchanged. WEFT_E_MEM, or WEFT_E_DATA past the limit.

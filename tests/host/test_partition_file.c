@@ -94,7 +94,7 @@ static void test_table(void **state) {
     (void)state;
     FILE *out = fopen(temp_path("t"), "w");
     assert_non_null(out);
-    wh_partition_print(out, &split, &rows, "dirichlet");
+    check_ok(wh_partition_print(out, &split, &rows, "dirichlet", &err), &err);
     assert_int_equal(fclose(out), 0);
     assert_file(temp_path("t"), "partition: dirichlet, 3 clients, 6 of 6 rows\n"
                                 "  rows               min 1       median 2       max 3\n"
@@ -113,7 +113,7 @@ static void test_table(void **state) {
     const weft_partition many = {.n_clients = MANY, .offset = offsets, .row = many_rows};
     out = fopen(temp_path("t"), "w");
     assert_non_null(out);
-    wh_partition_print(out, &many, &wide, "iid");
+    check_ok(wh_partition_print(out, &many, &wide, "iid", &err), &err);
     assert_int_equal(fclose(out), 0);
     char *text = temp_read(temp_path("t"), NULL);
     int lines = 0;

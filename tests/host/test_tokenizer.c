@@ -323,6 +323,12 @@ static void expect_refusal(const char *name, const char *content, const char *na
     "\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"continuing_subword_prefix\":\"##\","  \
     "\"max_input_chars_per_word\":9,\"vocab\":{\"u\":0}}"
 
+/* A post-processor with these parts for one text and this id of its special token. */
+#define SEQUENCE(type) "{\"Sequence\":{\"id\":\"A\",\"type_id\":" type "}}"
+#define TEMPLATE(parts, id)                                                                        \
+    ",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[" parts                      \
+    "],\"pair\":[],\"special_tokens\":{\"s\":{\"id\":\"s\",\"ids\":[" id "]}}}"
+
 static void refuse_json(const char *content, const char *part) {
     expect_refusal("tokenizer.json", content, NULL, NULL, part);
 }
@@ -359,6 +365,10 @@ static void bad_folders(void **state) {
     refuse_json("{" WORDPIECE ",\"post_processor\":{\"type\":\"Other\"}}", "Other");
     refuse_json("{" WORDPIECE ",\"post_processor\":{\"type\":\"BertProcessing\",\"sep\":[\"a\"]}}",
                 "cls");
+    refuse_json("{" WORDPIECE TEMPLATE(SEQUENCE("256"), "0") "}",
+                "type_id must be an integer from 0 to 255, not 256");
+    refuse_json("{" WORDPIECE TEMPLATE(SEQUENCE("0") "," SEQUENCE("0"), "0") "}",
+                "the template for single texts uses the sequence 'A' twice");
     refuse_json("{" WORDPIECE ",\"added_tokens\":[{\"id\":1}]}", "content");
     expect_refusal("vocab.txt", "", NULL, NULL, "empty");
     expect_refusal("vocab.txt", "a\nb\n", NULL, NULL, "[CLS]");
@@ -367,6 +377,54 @@ static void bad_folders(void **state) {
     expect_refusal("vocab.json", "{\"a\":0,\"b\":1}", "merges.txt", "a b\n", "merge 1");
     expect_refusal("vocab.txt", "[CLS]\n[SEP]\n", "tokenizer_config.json", "{\"do_lower_case\":3}",
                    "do_lower_case");
+}
+
+static wh_tokenizer *open_json(const char *content) {
+    char dir[] = "/tmp/weft-tok-XXXXXX", path[512];
+    weft_error err = {0};
+    wh_tokenizer *t = NULL;
+    assert_non_null(mkdtemp(dir));
+    write_file(dir, "tokenizer.json", content);
+    weft_status st = wh_tokenizer_open(&t, dir, &err);
+    snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+    unlink(path);
+    rmdir(dir);
+    check_ok(st, &err);
+    return t;
+}
+
+/* What a template puts around a text counts, wherever the file got its id from. */
+static void every_id_is_below_the_vocabulary_size(void **state) {
+    (void)state;
+    wh_tokenizer *t = open_json("{" WORDPIECE TEMPLATE(
+        SEQUENCE("0") ",{\"SpecialToken\":{\"id\":\"s\",\"type_id\":0}}", "41") "}");
+    wh_encoding e = {0};
+    expect_ids(t, &e, "u", NULL, 0, (const int32_t[]){0, 41}, 2);
+    assert_int_equal(wh_tokenizer_vocab_size(t), 42);
+    wh_encoding_free(&e);
+    wh_tokenizer_close(t);
+}
+
+/* Thirty letters for each place between letters, eight times over, would be 10^11 bytes. The answer
+ * does not depend on what the buffers held before. */
+static void a_text_does_not_explode(void **state) {
+    (void)state;
+#define REPLACE                                                                                    \
+    "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"\"},\"content\":"                              \
+    "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}"
+    wh_tokenizer *t = open_json(
+        "{" WORDPIECE ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[" REPLACE "," REPLACE
+        "," REPLACE "," REPLACE "," REPLACE "," REPLACE "," REPLACE "," REPLACE "]}}");
+    wh_encoding e = {0};
+    for (int again = 0; again < 2; again++) {
+        weft_error err = {0};
+        assert_int_equal(wh_tokenizer_encode(t, "ab", 2, NULL, 0, 0, &e, &err), WEFT_E_DATA);
+        assert_string_equal(err.text,
+                            "tokenizer: a text grows past 65664 bytes while it is normalised");
+        assert_int_equal(e.len, 0);
+    }
+    wh_encoding_free(&e);
+    wh_tokenizer_close(t);
 }
 
 /* HF writes "no limit" as 1e30 in full or as the largest 64-bit size, both beyond an int64. */
@@ -396,6 +454,8 @@ static void lengths_without_limit(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lengths_without_limit),
+        cmocka_unit_test(every_id_is_below_the_vocabulary_size),
+        cmocka_unit_test(a_text_does_not_explode),
         cmocka_unit_test(wordpiece_uncased_equals_hf),
         cmocka_unit_test(wordpiece_cased_equals_hf),
         cmocka_unit_test(byte_bpe_equals_hf),

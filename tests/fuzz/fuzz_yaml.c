@@ -1,0 +1,57 @@
+/* Job files. What is accepted and written again must be read as the same configuration; the message
+ * of what is refused names the file. */
+#include "host/config_write.h"
+#include "host/config_yaml.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char name[] = "job.yaml";
+
+static weft_config *new_config(void) {
+    weft_error err;
+    weft_config *config = NULL;
+    FUZZ_CHECK(weft_config_new(&config, &err) == WEFT_OK, "%s", err.text);
+    return config;
+}
+
+static void written(wh_text *text, const weft_config *config) {
+    weft_error err;
+    wh_config_write(text, config, false);
+    FUZZ_CHECK(wh_text_check(text, name, &err) == WEFT_OK, "%s", err.text);
+}
+
+static void round_trip(const weft_config *config) {
+    weft_error err;
+    wh_text first = {0}, second = {0};
+    weft_config *again = new_config();
+    written(&first, config);
+    FUZZ_CHECK(wh_config_yaml_parse(again, first.data, first.len, name, &err) == WEFT_OK,
+               "what was written is refused: %s\n%s", err.text, first.data);
+    written(&second, again);
+    FUZZ_CHECK(strcmp(first.data, second.data) == 0, "written twice:\n%s\n%s", first.data,
+               second.data);
+    wh_text_free(&first);
+    wh_text_free(&second);
+    weft_config_free(again);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    weft_error err = {0};
+    weft_config *config = new_config();
+    weft_status st = wh_config_yaml_parse(config, (const char *)data, size, name, &err);
+    if (st == WEFT_OK) {
+        round_trip(config);
+        st = weft_config_finish(config, &err);
+        /* Rules that span options name the options, wherever the values came from. */
+        if (st == WEFT_OK)
+            round_trip(config);
+        else
+            fuzz_refused(st, &err, ".");
+    } else {
+        fuzz_refused(st, &err, name);
+    }
+    weft_config_free(config);
+    return 0;
+}
