@@ -165,9 +165,9 @@ static weft_status go_on(wh_train_run *run, const char *path, int64_t round, wef
     WEFT_TRY(wh_run_folder_open(&run->folder, path, err));
     WEFT_TRY(place_state(run, err));
     fill_summary(run);
-    WEFT_TRY(wh_train_resume(run, round, &files, err));
+    weft_status st = wh_train_resume(run, round, &files, err);
     run->seconds_before = run->summary.seconds_total;
-    weft_status st = open_log(run, files, err);
+    if (st == WEFT_OK) st = open_log(run, files, err);
     json_decref(files);
     WEFT_TRY(st);
     st = write_inputs(run, err);
