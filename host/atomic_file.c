@@ -164,13 +164,23 @@ void wh_atomic_discard(wh_atomic_file *file) {
     atomic_free(file);
 }
 
-static weft_status sync_folder_of(const char *path, weft_error *err) {
+/* 0, or -1 with errno. */
+static int sync_names(const char *folder) {
+    int fd = sys_open(folder, O_RDONLY | O_DIRECTORY);
+    int rc = fd < 0 ? -1 : sys_sync(fd), why = errno;
+    if (fd >= 0) (void)close(fd);
+    errno = why;
+    return rc;
+}
+
+weft_status wh_sync_folder(const char *path, weft_error *err) {
+    return sync_names(path) == 0 ? WEFT_OK : cannot("sync the folder", path, err);
+}
+
+weft_status wh_sync_folder_of(const char *path, weft_error *err) {
     char *folder = folder_of(path);
     if (!folder) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while writing %s", path);
-    weft_status st = WEFT_OK;
-    int fd = sys_open(folder, O_RDONLY | O_DIRECTORY);
-    if (fd < 0 || sys_sync(fd) != 0) st = cannot("sync the folder of", path, err);
-    if (fd >= 0) (void)close(fd);
+    weft_status st = sync_names(folder) == 0 ? WEFT_OK : cannot("sync the folder of", path, err);
     free(folder);
     return st;
 }
@@ -187,7 +197,7 @@ weft_status wh_atomic_commit(wh_atomic_file *file, weft_error *err) {
         wh_atomic_discard(file);
         return st;
     }
-    st = sync_folder_of(file->path, err);
+    st = wh_sync_folder_of(file->path, err);
     atomic_free(file);
     return st;
 }

@@ -31,6 +31,10 @@ WEFT_NODISCARD weft_status wh_atomic_append(wh_atomic_file *file, const void *da
 WEFT_NODISCARD weft_status wh_atomic_commit(wh_atomic_file *file, weft_error *err);
 void wh_atomic_discard(wh_atomic_file *file); /* NULL is fine */
 
+/* The names in a folder, or in the one that holds `path`, are on the disk. */
+WEFT_NODISCARD weft_status wh_sync_folder(const char *path, weft_error *err);
+WEFT_NODISCARD weft_status wh_sync_folder_of(const char *path, weft_error *err);
+
 /* ---- growing files ---- */
 
 typedef struct wh_append_file wh_append_file;

@@ -39,18 +39,13 @@ static const char *text_of(const json_t *run, const char *key) {
     return text ? text : "-";
 }
 
-static double number_of(const json_t *object, const char *key) {
-    const json_t *value = json_object_get(object, key);
-    return json_is_number(value) ? json_number_value(value) : (double)NAN;
-}
-
 /* The main metric, whatever the task; false when the run has no such part. */
 static bool main_metric(const json_t *run, const char *part, double *metric, double *loss) {
     const json_t *m = json_object_get(run, part);
     if (!json_is_object(m)) return false;
     bool regression = json_object_get(m, "pearson") != NULL;
-    *metric = number_of(m, wh_metrics_main_name(regression));
-    *loss = number_of(m, "loss");
+    *metric = wh_json_number_or_nan(m, wh_metrics_main_name(regression));
+    *loss = wh_json_number_or_nan(m, "loss");
     return true;
 }
 
@@ -86,7 +81,8 @@ static void baseline_row(wh_text_table *t, json_t *const *runs, int n, const cha
 
 /* "12", or "3/12" of a run that was stopped. */
 static void rounds_cell(wh_text_table *t, const json_t *run) {
-    double done = number_of(run, "rounds_done"), planned = number_of(run, "num_rounds");
+    double done = wh_json_number_or_nan(run, "rounds_done"),
+           planned = wh_json_number_or_nan(run, "num_rounds");
     if (isfinite(planned) && done != planned) {
         wh_text_table_cell(t, "%.0f/%.0f", done, planned);
     } else {
@@ -100,19 +96,19 @@ static void run_row(wh_text_table *t, const json_t *run, const columns *c) {
     (void)main_metric(run, "federated", &metric, &loss);
     wh_text_table_cell(t, "%s", text_of(run, "name"));
     wh_text_table_cell(t, "%s", text_of(run, "strategy"));
-    wh_text_table_cell(t, "%.0f/%.0f", number_of(run, "clients_per_round"),
-                       number_of(run, "num_clients"));
+    wh_text_table_cell(t, "%.0f/%.0f", wh_json_number_or_nan(run, "clients_per_round"),
+                       wh_json_number_or_nan(run, "num_clients"));
     rounds_cell(t, run);
     if (c->evaluated) {
         metric_cells(t, metric, loss);
     } else {
-        wh_text_table_cell(t, "%s",
-                           wh_units_metric(text, sizeof text, number_of(run, "train_loss")));
+        wh_text_table_cell(
+            t, "%s", wh_units_metric(text, sizeof text, wh_json_number_or_nan(run, "train_loss")));
     }
-    wire_cell(t, number_of(run, "bytes_up"));
-    wire_cell(t, number_of(run, "bytes_down"));
-    wh_text_table_cell(t, "%s",
-                       wh_units_seconds(text, sizeof text, number_of(run, "seconds_train")));
+    wire_cell(t, wh_json_number_or_nan(run, "bytes_up"));
+    wire_cell(t, wh_json_number_or_nan(run, "bytes_down"));
+    wh_text_table_cell(
+        t, "%s", wh_units_seconds(text, sizeof text, wh_json_number_or_nan(run, "seconds_train")));
 }
 
 /* Any part that has metrics tells the task; runs of both kinds do not compare. */

@@ -121,31 +121,12 @@ weft_status wh_folder_each(const char *path,
 
 /* ---- publishing ---- */
 
-static weft_status sync_folder(const char *path, weft_error *err) {
-    int fd = wh_file_faulty() ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = fd >= 0 && !wh_file_faulty() &&
-                (fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS);
-    weft_status st = good ? WEFT_OK : cannot("sync the folder", path, err);
-    if (fd >= 0) (void)close(fd);
-    return st;
-}
-
-static weft_status sync_parent(const char *path, weft_error *err) {
-    char *parent = strdup(path);
-    if (!parent) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while writing %s", path);
-    char *slash = strrchr(parent, '/');
-    if (slash) *(slash == parent ? slash + 1 : slash) = '\0';
-    weft_status st = sync_folder(slash ? parent : ".", err);
-    free(parent);
-    return st;
-}
-
 weft_status wh_folder_publish(const char *temp, const char *path, weft_error *err) {
-    WEFT_TRY(sync_folder(temp, err));
+    WEFT_TRY(wh_sync_folder(temp, err));
     WEFT_TRY(wh_folder_remove(path, true, NULL, err));
     if (wh_file_faulty() || rename(temp, path) != 0)
         return cannot("rename a finished folder to", path, err);
-    return sync_parent(path, err);
+    return wh_sync_folder_of(path, err);
 }
 
 weft_status wh_link_replace(const char *path, const char *target, weft_error *err) {
@@ -161,7 +142,7 @@ weft_status wh_link_replace(const char *path, const char *target, weft_error *er
         }
     }
     wh_text_free(&temp);
-    return st == WEFT_OK ? sync_parent(path, err) : st;
+    return st == WEFT_OK ? wh_sync_folder_of(path, err) : st;
 }
 
 /* ---- locks ---- */

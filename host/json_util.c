@@ -160,6 +160,15 @@ weft_status wh_json_bool(const json_t *object, const char *where, const char *ke
     return WEFT_OK;
 }
 
+double wh_json_number_or_nan(const json_t *object, const char *key) {
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+int64_t wh_json_whole_or_zero(const json_t *object, const char *key) {
+    return (int64_t)json_integer_value(json_object_get(object, key));
+}
+
 weft_status wh_json_string(const json_t *object, const char *where, const char *key,
                            const char **out, weft_error *err) {
     const json_t *value = json_object_get(object, key);

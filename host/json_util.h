@@ -57,6 +57,10 @@ WEFT_NODISCARD weft_status wh_json_string(const json_t *object, const char *wher
 WEFT_NODISCARD weft_status wh_json_child(const json_t *object, const char *where, const char *key,
                                          json_type type, json_t **out, weft_error *err);
 
+/* For files that are only shown: NaN, and 0, when the object (or NULL) has no such number. */
+double wh_json_number_or_nan(const json_t *object, const char *key);
+int64_t wh_json_whole_or_zero(const json_t *object, const char *key);
+
 /* ---- writing ---- */
 
 /* The object with one more member, for building one in a row of calls: jansson's setters fail on

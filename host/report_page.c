@@ -3,6 +3,7 @@
 #include "host/atomic_file.h"
 #include "host/chart.h"
 #include "host/html.h"
+#include "host/json_util.h"
 #include "host/partition_summary.h"
 #include "host/units.h"
 
@@ -10,15 +11,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static double number(const json_t *object, const char *key) {
-    const json_t *value = json_object_get(object, key);
-    return json_is_number(value) ? json_number_value(value) : (double)NAN;
-}
-
-static int64_t whole(const json_t *object, const char *key) {
-    return (int64_t)json_integer_value(json_object_get(object, key));
-}
 
 static const char *config_text(const wh_run_view *v, const char *key) {
     return v->config ? weft_config_text(v->config, key) : "";
@@ -59,10 +51,11 @@ static void add_outcome(wh_text *to, const wh_run_view *v) {
     } else {
         char rows[32], value[32], gap[32], round[32];
         double probe = wh_run_view_baseline(v, "linear_probe", v->metric_name);
-        wh_html_textf(to, "%s: %s %s on %s test rows after round %s", method(v), metric_label(v),
-                      wh_units_metric(value, sizeof value, ours),
-                      wh_units_grouped(rows, sizeof rows, whole(v->last_eval, "eval_n")),
-                      wh_units_grouped(round, sizeof round, (int64_t)v->metric->last.round));
+        wh_html_textf(
+            to, "%s: %s %s on %s test rows after round %s", method(v), metric_label(v),
+            wh_units_metric(value, sizeof value, ours),
+            wh_units_grouped(rows, sizeof rows, wh_json_whole_or_zero(v->last_eval, "eval_n")),
+            wh_units_grouped(round, sizeof round, (int64_t)v->metric->last.round));
         if (isfinite(probe) && isfinite(ours))
             wh_html_textf(to, ", %s %s the linear probe",
                           wh_html_number(gap, sizeof gap, fabs(ours - probe), 4),
@@ -74,7 +67,7 @@ static void add_outcome(wh_text *to, const wh_run_view *v) {
 /* What did not go as planned; nothing for a run that ended. */
 static void add_end(wh_text *to, const wh_run_view *v) {
     char rounds[80];
-    int64_t signal = whole(v->summary, "stopped_by_signal");
+    int64_t signal = wh_json_whole_or_zero(v->summary, "stopped_by_signal");
     rounds_text(rounds, sizeof rounds, v);
     if (v->failure) {
         const char *message = json_string_value(json_object_get(v->failure, "message"));
@@ -121,7 +114,8 @@ static void add_tiles(wh_text *to, const wh_run_view *v) {
     }
     add_tile(to, wh_units_wire(a, sizeof a, v->bytes_up + v->bytes_down),
              "on the wire, up and down");
-    double numel = number(v->plan, "adapter_parameters"), base = number(v->plan, "base_parameters");
+    double numel = wh_json_number_or_nan(v->plan, "adapter_parameters"),
+           base = wh_json_number_or_nan(v->plan, "base_parameters");
     if (isfinite(numel) && isfinite(base)) {
         (void)snprintf(b, sizeof b, "trained, of %s parameters",
                        wh_units_count(a, sizeof a, base + numel));
@@ -197,8 +191,8 @@ static void add_eval_row(wh_text *to, const json_t *eval, const char *const *key
     char cell[MAX_COLUMNS][32], name[32];
     const char *list[MAX_COLUMNS];
     for (int i = 0; i < n; i++)
-        list[i] = wh_units_metric(cell[i], sizeof cell[i], number(eval, key[i]));
-    (void)snprintf(name, sizeof name, "%" PRId64, whole(eval, "round"));
+        list[i] = wh_units_metric(cell[i], sizeof cell[i], wh_json_number_or_nan(eval, key[i]));
+    (void)snprintf(name, sizeof name, "%" PRId64, wh_json_whole_or_zero(eval, "round"));
     wh_html_row(to, name, list, n);
 }
 
@@ -246,22 +240,25 @@ static void say_partition(wh_text *to, const wh_run_view *v) {
         wh_text_add(to, ": ");
     }
     wh_html_textf(to, "%s rows on %s client%s, %s to %s each",
-                  wh_units_grouped(a, sizeof a, whole(p, "rows")),
+                  wh_units_grouped(a, sizeof a, wh_json_whole_or_zero(p, "rows")),
                   wh_units_grouped(b, sizeof b, v->n_clients), v->n_clients == 1 ? "" : "s",
-                  wh_units_grouped(c, sizeof c, whole(p, "rows_min")),
-                  wh_units_grouped(d, sizeof d, whole(p, "rows_max")));
-    wh_html_textf(to, " (median %s)", wh_units_grouped(a, sizeof a, whole(p, "rows_median")));
-    if (whole(p, "rows_unused") > 0)
-        wh_html_textf(to, ", %s left out", wh_units_grouped(a, sizeof a, whole(p, "rows_unused")));
+                  wh_units_grouped(c, sizeof c, wh_json_whole_or_zero(p, "rows_min")),
+                  wh_units_grouped(d, sizeof d, wh_json_whole_or_zero(p, "rows_max")));
+    wh_html_textf(to, " (median %s)",
+                  wh_units_grouped(a, sizeof a, wh_json_whole_or_zero(p, "rows_median")));
+    if (wh_json_whole_or_zero(p, "rows_unused") > 0)
+        wh_html_textf(to, ", %s left out",
+                      wh_units_grouped(a, sizeof a, wh_json_whole_or_zero(p, "rows_unused")));
     wh_text_add(to, ".");
     if (json_object_get(p, "label_skew"))
         wh_html_textf(to,
                       " A client knows %" PRId64 " to %" PRId64 " of %" PRId64
                       " labels, %s on average; label skew %s (mean total variation distance to "
                       "all rows; 0: no skew).",
-                      whole(p, "classes_min"), whole(p, "classes_max"), whole(p, "n_labels"),
-                      wh_html_number(a, sizeof a, number(p, "classes_mean"), 1),
-                      wh_html_number(b, sizeof b, number(p, "label_skew"), 3));
+                      wh_json_whole_or_zero(p, "classes_min"),
+                      wh_json_whole_or_zero(p, "classes_max"), wh_json_whole_or_zero(p, "n_labels"),
+                      wh_html_number(a, sizeof a, wh_json_number_or_nan(p, "classes_mean"), 1),
+                      wh_html_number(b, sizeof b, wh_json_number_or_nan(p, "label_skew"), 3));
     wh_text_add(to, "</p>\n");
 }
 
@@ -310,9 +307,9 @@ static void fill(picture *pic, const wh_run_view *v) {
     for (int i = 0; i < n; i++) {
         const json_t *from = json_array_get(clients, (size_t)i);
         const json_t *rows = json_object_get(from, "label_rows");
-        int64_t id = whole(from, "client");
+        int64_t id = wh_json_whole_or_zero(from, "client");
         wh_client_column *c = &pic->client[i];
-        *c = (wh_client_column){.client = (int32_t)id, .rows = whole(from, "rows")};
+        *c = (wh_client_column){.client = (int32_t)id, .rows = wh_json_whole_or_zero(from, "rows")};
         if (c->rows < 0) c->rows = 0;
         for (int k = 0; k < n_labels; k++) {
             int64_t count = json_integer_value(json_array_get(rows, (size_t)k));

@@ -23,16 +23,6 @@ static void span_add(wh_span *span, double value) {
     if (!(span->hi >= value)) span->hi = value;
 }
 
-/* A number of an object, NaN when it is null or absent. */
-static double number(const json_t *object, const char *key) {
-    const json_t *value = json_object_get(object, key);
-    return json_is_number(value) ? json_number_value(value) : (double)NAN;
-}
-
-static int64_t whole(const json_t *object, const char *key) {
-    return (int64_t)json_integer_value(json_object_get(object, key));
-}
-
 /* ---- whole files ---- */
 
 static bool is_file(const char *path) {
@@ -179,31 +169,33 @@ static void keep_eval(wh_run_view *v, json_t *line, int64_t seen, int64_t *every
 }
 
 static void add_round(wh_run_view *v, const json_t *m, const json_t *t) {
-    v->rounds = whole(m, "round");
-    v->bytes_down = number(m, "wire_down_total_bytes");
-    v->bytes_up = number(m, "wire_up_total_bytes");
-    span_add(&v->round_down, number(m, "wire_down_bytes"));
-    span_add(&v->round_up, number(m, "wire_up_bytes"));
-    v->tokens += whole(m, "tokens");
-    v->skipped += whole(m, "skipped");
-    v->updates += whole(m, "clients") - whole(m, "skipped");
-    if (t && isfinite(number(t, "seconds"))) v->seconds += number(t, "seconds");
-    if (whole(t, "peak_rss_bytes") > v->peak_rss) v->peak_rss = whole(t, "peak_rss_bytes");
-    if (whole(t, "peak_anonymous_bytes") > v->anon_rss)
-        v->anon_rss = whole(t, "peak_anonymous_bytes");
+    v->rounds = wh_json_whole_or_zero(m, "round");
+    v->bytes_down = wh_json_number_or_nan(m, "wire_down_total_bytes");
+    v->bytes_up = wh_json_number_or_nan(m, "wire_up_total_bytes");
+    span_add(&v->round_down, wh_json_number_or_nan(m, "wire_down_bytes"));
+    span_add(&v->round_up, wh_json_number_or_nan(m, "wire_up_bytes"));
+    v->tokens += wh_json_whole_or_zero(m, "tokens");
+    v->skipped += wh_json_whole_or_zero(m, "skipped");
+    v->updates += wh_json_whole_or_zero(m, "clients") - wh_json_whole_or_zero(m, "skipped");
+    if (t && isfinite(wh_json_number_or_nan(t, "seconds")))
+        v->seconds += wh_json_number_or_nan(t, "seconds");
+    if (wh_json_whole_or_zero(t, "peak_rss_bytes") > v->peak_rss)
+        v->peak_rss = wh_json_whole_or_zero(t, "peak_rss_bytes");
+    if (wh_json_whole_or_zero(t, "peak_anonymous_bytes") > v->anon_rss)
+        v->anon_rss = wh_json_whole_or_zero(t, "peak_anonymous_bytes");
     wh_point p = {.round = (double)v->rounds,
                   .bytes = v->bytes_down + v->bytes_up,
                   .seconds = t ? v->seconds : (double)NAN,
-                  .y = number(m, "loss")};
+                  .y = wh_json_number_or_nan(m, "loss")};
     wh_curve_add(v->loss, p);
-    p.y = number(t, "tokens_per_s");
+    p.y = wh_json_number_or_nan(t, "tokens_per_s");
     wh_curve_add(v->tokens_per_s, p);
     if (!json_object_get(m, "eval_n")) return;
     v->is_regression = json_object_get(m, "eval_pearson") != NULL;
     v->metric_name = wh_metrics_main_name(v->is_regression);
-    p.y = number(m, "eval_loss");
+    p.y = wh_json_number_or_nan(m, "eval_loss");
     wh_curve_add(v->eval_loss, p);
-    p.y = number(m, v->is_regression ? "eval_pearson" : "eval_accuracy");
+    p.y = wh_json_number_or_nan(m, v->is_regression ? "eval_pearson" : "eval_accuracy");
     wh_curve_add(v->metric, p);
 }
 
@@ -215,13 +207,14 @@ static weft_status read_rounds(wh_run_view *v, weft_error *err) {
     weft_status st = lines_open(&metrics, v->folder, "metrics.jsonl", err);
     if (st == WEFT_OK) st = lines_open(&timing, v->folder, "timing.jsonl", err);
     while (st == WEFT_OK && (st = objects_next(&metrics, &m, err)) == WEFT_OK && m) {
-        while (st == WEFT_OK && (!t || whole(t, "round") < whole(m, "round"))) {
+        while (st == WEFT_OK &&
+               (!t || wh_json_whole_or_zero(t, "round") < wh_json_whole_or_zero(m, "round"))) {
             json_decref(t);
             st = objects_next(&timing, &t, err);
             if (!t) break;
         }
         if (st == WEFT_OK) {
-            bool same = t && whole(t, "round") == whole(m, "round");
+            bool same = t && wh_json_whole_or_zero(t, "round") == wh_json_whole_or_zero(m, "round");
             add_round(v, m, same ? t : NULL);
             if (json_object_get(m, "eval_n")) keep_eval(v, m, n_evals++, &every);
         }
@@ -359,8 +352,8 @@ static weft_status read_clients(wh_run_view *v, weft_error *err) {
 /* ---- the whole ---- */
 
 static int32_t count_clients(const wh_run_view *v) {
-    int64_t n = whole(v->partition, "n_clients");
-    if (n <= 0) n = whole(v->summary, "num_clients");
+    int64_t n = wh_json_whole_or_zero(v->partition, "n_clients");
+    if (n <= 0) n = wh_json_whole_or_zero(v->summary, "num_clients");
     return n > 0 && n <= INT32_MAX ? (int32_t)n : 0;
 }
 
@@ -466,11 +459,11 @@ void wh_run_view_free(wh_run_view *v) {
 
 double wh_run_view_baseline(const wh_run_view *v, const char *part, const char *metric) {
     const json_t *from = json_object_get(v->summary, part);
-    return number(from ? from : json_object_get(v->baselines, part), metric);
+    return wh_json_number_or_nan(from ? from : json_object_get(v->baselines, part), metric);
 }
 
 int64_t wh_run_view_planned(const wh_run_view *v) {
     /* The summary may be older than the configuration that the run goes on with. */
     return v->config ? weft_config_int(v->config, "fl.num_rounds")
-                     : whole(v->summary, "num_rounds");
+                     : wh_json_whole_or_zero(v->summary, "num_rounds");
 }

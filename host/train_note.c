@@ -279,8 +279,8 @@ static weft_status read_summary(wh_summary *s, const json_t *o, const char *wher
     return wh_json_number(o, where, "probe_c", &s->baselines.probe_c, err);
 }
 
-static weft_status read_note(wh_train_run *run, const json_t *note, const char *where,
-                             weft_error *err) {
+weft_status wh_train_note_read(wh_train_run *run, const json_t *note, const char *where,
+                               weft_error *err) {
     json_t *summary = NULL, *pending = NULL;
     WEFT_TRY(wh_json_child(note, where, "summary", JSON_OBJECT, &summary, err));
     WEFT_TRY(read_summary(&run->summary, summary, where, err));
@@ -288,13 +288,4 @@ static weft_status read_note(wh_train_run *run, const json_t *note, const char *
     if (!wh_json_has(note, "pending")) return WEFT_OK;
     WEFT_TRY(wh_json_child(note, where, "pending", JSON_OBJECT, &pending, err));
     return read_pending(run, pending, where, err);
-}
-
-weft_status wh_train_note_read(wh_train_run *run, const json_t *note, const char *where,
-                               weft_error *err) {
-    weft_error local = {0};
-    weft_status st = read_note(run, note, where, &local);
-    if (st == WEFT_E_DATA) st = local.status = WEFT_E_RESUME;
-    if (st != WEFT_OK && err) *err = local;
-    return st;
 }

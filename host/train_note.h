@@ -17,7 +17,7 @@ json_t *wh_train_note(const wh_train_run *run, const json_t *files);
  * learning rate depends on it. Another processor or version is warned of: bits may then differ. */
 WEFT_NODISCARD weft_status wh_train_note_check(const wh_train_run *run, const json_t *note,
                                                const char *where, weft_error *err);
-/* Takes over the counts, the metrics and the round that is not yet evaluated. WEFT_E_RESUME: the
+/* Takes over the counts, the metrics and the round that is not yet evaluated. WEFT_E_DATA: the
  * note is not what wh_train_note makes. */
 WEFT_NODISCARD weft_status wh_train_note_read(wh_train_run *run, const json_t *note,
                                               const char *where, weft_error *err);

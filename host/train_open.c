@@ -170,12 +170,12 @@ static weft_status go_on(wh_train_run *run, const char *path, int64_t round, wef
     if (st == WEFT_OK) st = open_log(run, files, err);
     json_decref(files);
     WEFT_TRY(st);
-    st = write_inputs(run, err);
+    WEFT_TRY(write_inputs(run, err));
     wh_log_info(&run->job->log, "resumed after round %" PRId64 " of %" PRId64 "%s",
                 run->summary.rounds_done, run->summary.rounds_planned,
                 run->is_pending ? ", which is still to be evaluated" : "");
     run->is_resumed = true;
-    return st;
+    return WEFT_OK;
 }
 
 static weft_status start_adapter(wh_train_run *run, weft_error *err) {

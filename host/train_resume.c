@@ -8,18 +8,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static weft_status no_memory(weft_error *err) {
     return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while resuming");
-}
-
-static bool holds(const char *folder, const char *file) {
-    struct stat info;
-    char *path = wh_path_join(folder, file);
-    bool there = path && stat(path, &info) == 0 && S_ISREG(info.st_mode);
-    free(path);
-    return there;
 }
 
 /* Cuts the last part of a path off; what it was, or NULL when there is none. */
@@ -36,17 +27,17 @@ weft_status wh_resume_locate(wh_resume *out, const char *path, weft_error *err) 
         return WEFT_FAIL(err, WEFT_E_RESUME, "cannot resume from %s: there is no such folder",
                          path);
     *out = (wh_resume){.round = -1};
-    if (holds(real, "config.resolved.yaml")) {
+    if (wh_folder_has(real, "config.resolved.yaml")) {
         free(real);
         out->run = strdup(path); /* as the user calls it */
         if (!out->run) return no_memory(err);
         for (size_t n = strlen(out->run); n > 1 && out->run[n - 1] == '/';) out->run[--n] = '\0';
         return WEFT_OK;
     }
-    if (holds(real, "state.json")) {
+    if (wh_folder_has(real, "state.json")) {
         char *name = cut_last(real);
         if (name && sscanf(name, "round_%" SCNd64, &out->round) == 1 && cut_last(real) &&
-            holds(real, "config.resolved.yaml")) {
+            wh_folder_has(real, "config.resolved.yaml")) {
             out->run = real;
             return WEFT_OK;
         }
@@ -71,8 +62,8 @@ weft_status wh_resume_is_possible(bool *out, bool *ended, const char *path, weft
     int64_t *rounds = NULL;
     size_t n = 0;
     *out = *ended = false;
-    if (!holds(path, "config.resolved.yaml")) return WEFT_OK;
-    *ended = holds(path, "summary.json");
+    if (!wh_folder_has(path, "config.resolved.yaml")) return WEFT_OK;
+    *ended = wh_folder_has(path, "summary.json");
     WEFT_TRY(wh_checkpoint_rounds(&rounds, &n, path, err));
     *out = n > 0;
     free(rounds);
