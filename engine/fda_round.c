@@ -262,6 +262,7 @@ weft_status we_fda_check(weft_engine *e, we_visit *visits, int32_t n, bool is_la
     const bool wanted = c.synchronise || f->cfg->fda_variance == WE_VARIANCE_CHECKS;
     if (c.clients > 0 && wanted && f->cfg->fda_estimator != WE_ESTIMATOR_EXACT)
         WEFT_TRY(exact_variance(e, n, &c));
+    wk_range(e->dev, NULL);
     f->checks[f->n_checks++] = c;
     return WEFT_OK;
 }
