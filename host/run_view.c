@@ -153,6 +153,21 @@ static weft_status read_events(wh_run_view *v, weft_error *err) {
 
 /* ---- rounds ---- */
 
+/* Rounds of older runs tell nothing of this. */
+static void add_checks(wh_run_view *v, const json_t *m, wh_point p) {
+    static const char *const KEY[] = {"estimate", "variance", "theta", "checks"};
+    wh_curve *const curve[] = {v->estimate, v->variance, v->theta, v->checks};
+    const int64_t n = wh_json_whole_or_zero(m, "checks");
+    for (int i = 0; i < WH_WIRE_KINDS; i++)
+        v->bytes[i] += wh_json_number_or_nan(m, wh_wire_kinds[i].column);
+    v->barriers += wh_json_whole_or_zero(m, "barriers");
+    v->n_checks += n;
+    for (int i = 0; i < 4 && n > 0; i++) {
+        p.y = wh_json_number_or_nan(m, KEY[i]);
+        wh_curve_add(curve[i], p);
+    }
+}
+
 /* Every `every`-th evaluation; when the list is full, every second one goes. */
 static void keep_eval(wh_run_view *v, json_t *line, int64_t seen, int64_t *every) {
     json_decref(v->last_eval);
@@ -186,8 +201,11 @@ static void add_round(wh_run_view *v, const json_t *m, const json_t *t) {
     wh_point p = {.round = (double)v->rounds,
                   .bytes = v->bytes_down + v->bytes_up,
                   .seconds = t ? v->seconds : (double)NAN,
+                  .steps = wh_json_number_or_nan(m, "local_steps_total"),
                   .y = wh_json_number_or_nan(m, "loss")};
+    v->local_steps = wh_json_whole_or_zero(m, "local_steps_total");
     wh_curve_add(v->loss, p);
+    add_checks(v, m, p);
     p.y = wh_json_number_or_nan(t, "tokens_per_s");
     wh_curve_add(v->tokens_per_s, p);
     if (!json_object_get(m, "eval_n")) return;
@@ -282,7 +300,10 @@ static void add_band(wh_curve *band, wh_point p, const wh_span *span) {
 
 static void end_round(wh_run_view *v, const round_band *band) {
     if (band->round == 0) return;
-    wh_point p = {.round = (double)band->round, .bytes = (double)NAN, .seconds = (double)NAN};
+    wh_point p = {.round = (double)band->round,
+                  .bytes = (double)NAN,
+                  .seconds = (double)NAN,
+                  .steps = (double)NAN};
     add_band(v->client_loss, p, &band->loss);
     add_band(v->update_norm, p, &band->norm);
     p.y = band->n > 0 ? band->sum / (double)band->n : (double)NAN;
@@ -392,8 +413,9 @@ static weft_status check_folder(const char *folder, weft_error *err) {
 }
 
 static weft_status new_curves(wh_run_view *v, weft_error *err) {
-    wh_curve **curve[] = {&v->client_loss, &v->update_norm,  &v->loss,     &v->eval_loss,
-                          &v->metric,      &v->tokens_per_s, &v->mean_norm};
+    wh_curve **curve[] = {&v->client_loss, &v->update_norm,  &v->loss,      &v->eval_loss,
+                          &v->metric,      &v->tokens_per_s, &v->mean_norm, &v->estimate,
+                          &v->variance,    &v->theta,        &v->checks};
     for (size_t i = 0; i < sizeof curve / sizeof *curve; i++) {
         *curve[i] = malloc(sizeof **curve[i]);
         if (!*curve[i]) return fail_memory(v->folder, err);
@@ -453,6 +475,10 @@ void wh_run_view_free(wh_run_view *v) {
     free(v->client_loss);
     free(v->update_norm);
     free(v->mean_norm);
+    free(v->estimate);
+    free(v->variance);
+    free(v->theta);
+    free(v->checks);
     free(v->client);
     free(v);
 }
@@ -464,6 +490,10 @@ double wh_run_view_baseline(const wh_run_view *v, const char *part, const char *
 
 int64_t wh_run_view_planned(const wh_run_view *v) {
     /* The summary may be older than the configuration that the run goes on with. */
-    return v->config ? weft_config_int(v->config, "fl.num_rounds")
-                     : wh_json_whole_or_zero(v->summary, "num_rounds");
+    const int64_t rounds = v->config ? weft_config_int(v->config, "fl.num_rounds")
+                                     : wh_json_whole_or_zero(v->summary, "num_rounds");
+    const int64_t steps = v->config ? weft_config_int(v->config, "fl.total_steps")
+                                    : wh_json_whole_or_zero(v->summary, "total_steps");
+    if (steps == 0 || v->rounds >= rounds) return rounds;
+    return v->local_steps >= steps ? v->rounds : 0;
 }

@@ -101,6 +101,7 @@ static void fill_summary(wh_train_run *run) {
     s->num_clients = wh_job_clients(job);
     s->clients_per_round = (int32_t)weft_config_int(job->config, "fl.clients_per_round");
     s->rounds_planned = weft_config_int(job->config, "fl.num_rounds");
+    s->total_steps = weft_config_int(job->config, "fl.total_steps");
     s->train_rows = job->train.rows.n_rows;
     s->test_rows = job->has_test ? job->test.rows.n_rows : 0;
     s->base_parameters = run->info.base_parameters;
@@ -143,6 +144,7 @@ static weft_status open_log(wh_train_run *run, const json_t *cut, weft_error *er
         .is_regression = run->job->train.target != NULL,
         .binary_f1 = run->summary.binary_f1,
         .evaluates_clients = weft_config_int(run->job->config, "eval.clients_every") > 0,
+        .has_checks = wh_job_has_checks(run->job),
         .cut = cut,
     };
     WEFT_TRY(wh_run_log_open(&run->log, run->folder, &log, err));
@@ -268,6 +270,7 @@ void wh_train_run_close(wh_train_run *run) {
     weft_engine_close(run->engine);
     json_decref(run->files);
     free(run->pending_clients);
+    free(run->pending_checks);
     free(run->client_eval);
     free(run->name);
     memset(run, 0, sizeof *run);
