@@ -109,6 +109,22 @@ static void fill_summary(wh_train_run *run) {
     s->binary_f1 = job->train.label && run->info.num_labels == 2;
 }
 
+/* When rounds end, where the variance between their clients decides. */
+static void describe_checks(const wh_train_run *run) {
+    const weft_config *c = run->job->config;
+    const int64_t own = weft_config_int(c, "fda.check_every");
+    const int64_t steps = own > 0 ? own : weft_config_int(c, "client.local_steps");
+    char interval[48] = "epoch";
+    if (steps == 1) (void)snprintf(interval, sizeof interval, "step");
+    if (steps > 1) (void)snprintf(interval, sizeof interval, "%" PRId64 " steps", steps);
+    if (wh_job_has_checks(run->job))
+        wh_log_info(&run->job->log,
+                    "synchronisation: %s, the variance checked every %s, at most %s times a round, "
+                    "estimator %s, rule %s",
+                    weft_config_text(c, "fl.sync"), interval, weft_config_text(c, "fda.max_checks"),
+                    weft_config_text(c, "fda.estimator"), weft_config_text(c, "fda.rule"));
+}
+
 static void describe(wh_train_run *run) {
     const weft_engine_info *i = &run->info;
     wh_log *log = &run->job->log;
@@ -122,6 +138,7 @@ static void describe(wh_train_run *run) {
                 wh_units_wire(b, sizeof b, 4.0 * (double)i->adapter_numel));
     wh_log_info(log, "clients: %d, %d in each round, %d trained at once", run->summary.num_clients,
                 run->summary.clients_per_round, i->slots);
+    describe_checks(run);
     wh_log_info(log, "run folder: %s", run->summary.folder);
 }
 

@@ -11,6 +11,8 @@ expect 0 train fedopt.yaml run.name=fedopt --quiet
 expect 0 train fdaopt.yaml run.name=fdaopt --quiet
 contains out 'checks of the variance'
 contains out ' states  '
+contains runs/fdaopt/log.txt 'fda-opt, the variance checked every epoch, at most 10 times a round, estimator sketch'
+contains runs/fdaopt/log.txt 'round *1  1 check  train loss'
 [ ! -e runs/fedopt/checks.csv ] || fail 'checks.csv of a run without checks'
 for estimator in linear naive exact; do
     expect 0 train fdaopt.yaml run.name=$estimator fda.estimator=$estimator --quiet
