@@ -10,20 +10,20 @@
 
 /* In the order of the list: larger elements first, then by name. */
 typedef enum part {
-    CLIENT_STEPS,   /* (n) i64: optimizer steps behind each client */
-    SERVER_M,       /* (P) f64 */
-    SERVER_V,       /* (P) f64 */
-    CLIENT_IDS,     /* (n) i32, ascending */
-    CLIENT_MOMENTS, /* (n, 1 or 2, P) f32 */
-    GLOBAL_ADAPTER, /* (P) f32 */
+    CLIENT_STEPS,     /* (n) i64: optimizer steps behind each client */
+    SERVER_M,         /* (P) f64 */
+    SERVER_V,         /* (P) f64 */
+    CLIENT_IDS,       /* (n) i32, ascending */
+    CLIENT_MOMENTS,   /* (n, 1 or 2, P) f32 */
+    GLOBAL_ADAPTER,   /* (P) f32 */
     PREVIOUS_ADAPTER, /* (P) f32 */
     CLIENTS_SEEN,     /* (clients) u8: 1 where the client has taken part */
     N_PARTS
 } part;
 
-static const char *const names[N_PARTS] = {
-    "client_steps",   "server_m",       "server_v",         "client_ids",
-    "client_moments", "global_adapter", "previous_adapter", "clients_seen"};
+static const char *const names[N_PARTS] = {"client_steps",     "server_m",       "server_v",
+                                           "client_ids",       "client_moments", "global_adapter",
+                                           "previous_adapter", "clients_seen"};
 
 static part part_of(const weft_state_tensor *t) {
     part i = 0;
@@ -347,8 +347,7 @@ static weft_status load(restorer *r) {
     if (e->fda.previous)
         WEFT_TRY(get(r, PREVIOUS_ADAPTER, 0, (size_t)e->model.lora.size * sizeof(float),
                      e->fda.previous));
-    if (e->fda.seen)
-        WEFT_TRY(get(r, CLIENTS_SEEN, 0, (size_t)e->fda.clients, e->fda.seen));
+    if (e->fda.seen) WEFT_TRY(get(r, CLIENTS_SEEN, 0, (size_t)e->fda.clients, e->fda.seen));
     e->fda.theta = r->state->theta;
     e->rounds_done = r->state->rounds_done;
     e->local_steps_total = r->state->local_steps_total;

@@ -14,10 +14,10 @@ typedef struct we_visit {
     int32_t client;
     const int32_t *rows; /* the rows it holds */
     int64_t n_rows;
-    int64_t steps;      /* optimizer steps to do, at most */
-    int64_t done;       /* of them so far */
-    int64_t until;      /* where the training under way stops */
-    int32_t *order;     /* (largest client) permutation of the current epoch */
+    int64_t steps;  /* optimizer steps to do, at most */
+    int64_t done;   /* of them so far */
+    int64_t until;  /* where the training under way stops */
+    int32_t *order; /* (largest client) permutation of the current epoch */
     int64_t epoch;  /* epoch that `order` is for; -1: none yet */
     int64_t examples, tokens;
     double loss_sum, last_loss;

@@ -5,7 +5,7 @@
 
 #include <inttypes.h>
 
-#define USUAL_COUNT 10 /* checks of FDA-Opt's paper with one epoch */
+#define USUAL_COUNT 10    /* checks of FDA-Opt's paper with one epoch */
 #define NEVER       10000 /* checks in one round, as good as unlimited */
 
 static bool has_client_state(const weft_config *c) {
@@ -32,8 +32,7 @@ void we_config_fill_fda(weft_config *c) {
         we_config_put_int(c, WE_OPTION_fda_target,
                           c->fda_max_checks > 1 ? c->fda_max_checks / 2 : 1);
     if (!c->set.fda_sketch_depth) we_config_put_int(c, WE_OPTION_fda_sketch_depth, opt ? 3 : 5);
-    if (!c->set.fda_sketch_width)
-        we_config_put_int(c, WE_OPTION_fda_sketch_width, usual_width(c));
+    if (!c->set.fda_sketch_width) we_config_put_int(c, WE_OPTION_fda_sketch_width, usual_width(c));
     if (!c->set.fda_epsilon)
         we_config_put_real(
             c, WE_OPTION_fda_epsilon,

@@ -17,9 +17,9 @@
 
 /* The server's side: the global adapter and what the server optimizer keeps. */
 typedef struct we_server {
-    wk_tensor x;    /* (1, P) f32: the global adapter, as one slot for evaluation */
-    wk_tensor acc;  /* (P) f64: running sum of weighted updates */
-    wk_tensor m, v; /* (P) f64, as the strategy needs */
+    wk_tensor x;      /* (1, P) f32: the global adapter, as one slot for evaluation */
+    wk_tensor acc;    /* (P) f64: running sum of weighted updates */
+    wk_tensor m, v;   /* (P) f64, as the strategy needs */
     wk_tensor range;  /* (S+1) i32: where each view of the adapter begins, and the end */
     wk_tensor sqdist; /* (K, S) f64: squared norms by view, of the wave's updates */
 } we_server;
@@ -57,7 +57,8 @@ struct weft_engine {
     weft_client_report *reports; /* (cohort_size) */
     we_visit *visits;            /* (slots) */
     int64_t rounds_done, local_steps_total;
-    int64_t round_epoch; /* batches of an epoch in this round, where client.epoch_length ties them */
+    int64_t
+        round_epoch;    /* batches of an epoch in this round, where client.epoch_length ties them */
     double visit_share; /* of a visit's steps that a plan looks at; 0: all */
     weft_wire wire_total;
     weft_swap swap_told;    /* in reports so far */

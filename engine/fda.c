@@ -109,8 +109,8 @@ weft_status we_fda_describe(we_fda *f, wk_ctx *ctx, const weft_config *cfg, cons
 
 void we_fda_fini(we_fda *f) {
     if (!f->ctx) return;
-    void *all[] = {f->shares,   f->norms,       f->checks, f->numbers, f->previous, f->current,
-                   f->sketches, f->mean_sketch, f->seen};
+    void *all[] = {f->shares,  f->norms,    f->checks,      f->numbers, f->previous,
+                   f->current, f->sketches, f->mean_sketch, f->seen};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) wk_host_free(f->ctx, all[i]);
     memset(f, 0, sizeof *f);
 }
@@ -121,8 +121,8 @@ uint64_t we_fda_host_bytes(const we_fda *f) {
     if (f->previous) bytes += 2 * (uint64_t)f->size * sizeof(float);
     if (f->seen) bytes += (uint64_t)f->clients;
     if (f->sketches)
-        bytes += (uint64_t)sketch_size(f) *
-                 ((uint64_t)f->share.dim[0] * sizeof(float) + sizeof(double));
+        bytes +=
+            (uint64_t)sketch_size(f) * ((uint64_t)f->share.dim[0] * sizeof(float) + sizeof(double));
     return bytes;
 }
 
@@ -168,7 +168,8 @@ static weft_status load_tables(we_fda *f, wk_dev *dev, const we_lora *lora) {
     const size_t n = (size_t)f->numel;
     void *place = NULL, *entry = NULL, *start = NULL;
     weft_status st = wk_host_alloc(f->ctx, &place, n, sizeof(int32_t), "table of the sketch");
-    if (st == WEFT_OK) st = wk_host_alloc(f->ctx, &entry, n, sizeof(int32_t), "table of the sketch");
+    if (st == WEFT_OK)
+        st = wk_host_alloc(f->ctx, &entry, n, sizeof(int32_t), "table of the sketch");
     if (st == WEFT_OK)
         st = wk_host_alloc(f->ctx, &start, (size_t)width + 1, sizeof(int32_t),
                            "table of the sketch");
@@ -188,8 +189,8 @@ static weft_status load_tables(we_fda *f, wk_dev *dev, const we_lora *lora) {
 /* Numbers are scaled by the root of their group's weight. */
 static weft_status load_scale(we_fda *f, wk_dev *dev, const we_lora *lora) {
     void *memory = NULL;
-    WEFT_TRY(wk_host_alloc(f->ctx, &memory, (size_t)f->size, sizeof(float),
-                           "weights of the sketch"));
+    WEFT_TRY(
+        wk_host_alloc(f->ctx, &memory, (size_t)f->size, sizeof(float), "weights of the sketch"));
     float *scale = memory;
     memset(scale, 0, (size_t)f->size * sizeof *scale);
     for (int32_t i = 0; i < lora->n_views; i++) {

@@ -25,26 +25,26 @@ struct we_model;
 typedef struct we_fda {
     wk_ctx *ctx; /* NULL: fl.sync=fixed, and nothing below is there */
     const weft_config *cfg;
-    int64_t numel;      /* numbers of an adapter that count, P with gaps */
+    int64_t numel; /* numbers of an adapter that count, P with gaps */
     int64_t size;
-    int32_t clients;    /* registered */
+    int32_t clients; /* registered */
     double weight[WEFT_GROUPS];
     /* On the device; only what the estimator needs. */
-    wk_tensor share;       /* (K) f64: weights of the means */
-    wk_tensor direction;   /* (P) f32, linear */
-    wk_tensor number;      /* (K) f64: shares of the direction, or norms */
-    wk_tensor sketch;      /* (K, depth, width) f32 */
+    wk_tensor share;               /* (K) f64: weights of the means */
+    wk_tensor direction;           /* (P) f32, linear */
+    wk_tensor number;              /* (K) f64: shares of the direction, or norms */
+    wk_tensor sketch;              /* (K, depth, width) f32 */
     wk_tensor entry, start, scale; /* of wk_table_sketch */
     wk_tensor sign, rot;           /* of wk_drift */
     /* On the host. */
     double *shares, *numbers; /* (K) */
-    double *norms;           /* (K): weighted |u_k|^2 */
-    float *sketches;         /* (K, depth, width) */
-    double *mean_sketch;     /* (depth, width) */
-    float *previous;         /* (P) the global adapter before the last round, linear */
-    float *current;          /* (P) scratch, linear */
-    uint8_t *seen;           /* (clients) took part before, where something travels once */
-    weft_check *checks;      /* (max_checks) of the round under way */
+    double *norms;            /* (K): weighted |u_k|^2 */
+    float *sketches;          /* (K, depth, width) */
+    double *mean_sketch;      /* (depth, width) */
+    float *previous;          /* (P) the global adapter before the last round, linear */
+    float *current;           /* (P) scratch, linear */
+    uint8_t *seen;            /* (clients) took part before, where something travels once */
+    weft_check *checks;       /* (max_checks) of the round under way */
     int32_t n_checks;
     bool not_finite; /* in this round */
     double theta;    /* of the round under way, adaptive */

@@ -35,8 +35,7 @@ static void make_direction(const we_fda *f, const we_lora *lora, bool is_first, 
                     *x = (float)(weight * (double)*x * scale);
                     continue;
                 }
-                *x = is_first ? (float)we_random_normal(&stream)
-                              : *x - f->previous[x - xi];
+                *x = is_first ? (float)we_random_normal(&stream) : *x - f->previous[x - xi];
                 sum += weight * (double)*x * (double)*x;
             }
         }
@@ -182,18 +181,17 @@ static weft_status by_sketch(weft_engine *e, int32_t n, double *sqnorm) {
     for (int32_t k = 0; k < n; k++)
         for (int64_t i = 0; i < size && f->shares[k] > 0; i++)
             f->mean_sketch[i] += f->shares[k] * (double)f->sketches[k * size + i];
-    *sqnorm = we_sketch_sqnorm(f->mean_sketch, (int)f->cfg->fda_sketch_depth,
-                               f->cfg->fda_sketch_width) /
-              (1 + f->cfg->fda_epsilon);
+    *sqnorm =
+        we_sketch_sqnorm(f->mean_sketch, (int)f->cfg->fda_sketch_depth, f->cfg->fda_sketch_width) /
+        (1 + f->cfg->fda_epsilon);
     return WEFT_OK;
 }
 
 /* mean |u_k - mean u|^2: nothing cancels when clients agree. */
 static weft_status exact_variance(weft_engine *e, int32_t n, weft_check *c) {
     we_fda *f = &e->fda;
-    wk_weighted_sum_args sum = {.y = e->server.acc,
-                                .x = wk_rows(e->slots.w, 0, n),
-                                .weight = wk_rows(f->share, 0, n)};
+    wk_weighted_sum_args sum = {
+        .y = e->server.acc, .x = wk_rows(e->slots.w, 0, n), .weight = wk_rows(f->share, 0, n)};
     WEFT_TRY(wk_upload(e->dev, sum.weight, f->shares));
     WEFT_TRY(wk_weighted_sum(e->dev, &sum));
     WEFT_TRY(we_sqdist(e, n, e->server.acc));
@@ -277,7 +275,6 @@ void we_fda_end(const weft_engine *e, weft_round_report *r, bool cut) {
     r->theta = r->theta_next = threshold(e);
     if (f->cfg->fda_rule != WE_RULE_ADAPTIVE) return;
     r->kept_theta = f->not_finite || !isfinite(variance) || cut;
-    r->theta_next = r->kept_theta
-                        ? f->theta
-                        : we_theta_next(f->cfg->fda_target, f->n_checks, variance);
+    r->theta_next =
+        r->kept_theta ? f->theta : we_theta_next(f->cfg->fda_target, f->n_checks, variance);
 }

@@ -208,8 +208,9 @@ weft_status weft_engine_round(weft_engine *e, weft_round_report *report, weft_er
         goto out;
     }
     if (weft_engine_is_done(e) && e->cfg->fl_total_steps > 0 && !we_engine_rehearses(e)) {
-        st = WEFT_FAIL(&e->ctx.err, WEFT_E_ARG, "the run is over: %lld of %lld local steps are done",
-                       (long long)e->local_steps_total, (long long)e->cfg->fl_total_steps);
+        st =
+            WEFT_FAIL(&e->ctx.err, WEFT_E_ARG, "the run is over: %lld of %lld local steps are done",
+                      (long long)e->local_steps_total, (long long)e->cfg->fl_total_steps);
         goto out;
     }
     we_cohort_sample(e->cfg, e->partition->n_clients, r.round, e->cohort);

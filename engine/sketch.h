@@ -18,7 +18,8 @@
 /* The six coefficients of a row: two of the bucket's polynomial, four of the sign's. */
 typedef struct we_sketch_hash {
     uint32_t f[6];
-    bool folds_by_xor; /* with XOR in place of an addition, as the authors' code: no proven family */
+    bool
+        folds_by_xor; /* with XOR in place of an addition, as the authors' code: no proven family */
 } we_sketch_hash;
 
 #define WE_SKETCH_HASH_BYTES 24 /* of a row on the wire */

@@ -275,9 +275,9 @@ typedef enum weft_group {
  * Var = mean |u_k|^2 - |mean u_k|^2 over their updates u_k so far, the means weighted as the
  * aggregation, groups weighted by fda.weight_*. */
 typedef struct weft_check {
-    int64_t steps;    /* local steps since the round began, of the client with the most */
-    double estimate;  /* what decides; NaN or infinite: not finite, synchronise */
-    double variance;  /* exact; NaN where fda.variance=rounds leaves it out */
+    int64_t steps;             /* local steps since the round began, of the client with the most */
+    double estimate;           /* what decides; NaN or infinite: not finite, synchronise */
+    double variance;           /* exact; NaN where fda.variance=rounds leaves it out */
     double group[WEFT_GROUPS]; /* of each group, unweighted; as variance */
     double mean_sqnorm;        /* mean |u_k|^2 */
     double theta;

@@ -41,8 +41,7 @@ static outcome *run_pairs(int rounds, const char *const *pairs, size_t n) {
     for (int r = 0; r < rounds; r++) {
         o->round[r] = kept_round(&j);
         assert_true(o->round[r].n_checks <= MAX_CHECKS);
-        for (int32_t i = 0; i < o->round[r].n_checks; i++)
-            o->check[r][i] = o->round[r].checks[i];
+        for (int32_t i = 0; i < o->round[r].n_checks; i++) o->check[r][i] = o->round[r].checks[i];
         memcpy(o->client[r], o->round[r].clients,
                (size_t)o->round[r].n_clients * sizeof(weft_client_report));
         o->adapter[r + 1] = kept_adapter(&j);
@@ -144,7 +143,7 @@ static void check_identity(const outcome *o, int r) {
         const double d = (double)o->adapter[r + 1][i] - (double)o->adapter[r][i];
         mean += d * d;
     }
-    assert_true(fabs(c->mean_sqnorm / norms - 1) < 1e-6); /* numbers travel as float32 */
+    assert_true(fabs(c->mean_sqnorm / norms - 1) < 1e-6);       /* numbers travel as float32 */
     assert_true(fabs(c->variance / (norms - mean) - 1) < 1e-4); /* the adapter is float32 */
     const double parts = c->group[0] + c->group[1] + c->group[2];
     assert_true(fabs(parts / c->variance - 1) < 1e-12);
@@ -179,8 +178,7 @@ static void test_estimators(void **state) {
                 }
                 const double mean = naive->mean_sqnorm - v; /* |mean update|^2 */
                 for (int i = 3; i < 6; i++)                 /* six deviations of a row */
-                    assert_true(fabs(o[i]->check[r][c].estimate - v) <
-                                mean * 6 * sqrt(2.0 / 250));
+                    assert_true(fabs(o[i]->check[r][c].estimate - v) < mean * 6 * sqrt(2.0 / 250));
             }
         for (size_t i = 0; i < 6; i++) outcome_free(o[i]);
     }
@@ -289,9 +287,9 @@ static void test_same_decisions_everywhere(void **state) {
     for (size_t k = 0; k < 3; k++) {
         outcome *o = RUN(4, "fl.sync", "fda-opt", "fda.estimator", kinds[k], "fda.sketch",
                          layouts[k], "fl.strategy", "fedadam");
-        outcome *packed = RUN(4, "fl.sync", "fda-opt", "fda.estimator", kinds[k], "fda.sketch",
-                              layouts[k], "fl.strategy", "fedadam", "engine.pack_tokens", "16",
-                              "run.threads", "3");
+        outcome *packed =
+            RUN(4, "fl.sync", "fda-opt", "fda.estimator", kinds[k], "fda.sketch", layouts[k],
+                "fl.strategy", "fedadam", "engine.pack_tokens", "16", "run.threads", "3");
         same_checks("packs and threads", packed, o);
         same_adapters("packs and threads", packed, o);
         outcome_free(o), outcome_free(packed);
@@ -332,7 +330,8 @@ static size_t tensor_size(const weft_state_tensor *t) {
 static void test_resume(void **state) {
     (void)state;
     static const char *const jobs[][8] = {
-        {"fl.sync", "fda-opt", "fda.estimator", "linear", "fl.strategy", "fedadam", "run.seed", "7"},
+        {"fl.sync", "fda-opt", "fda.estimator", "linear", "fl.strategy", "fedadam", "run.seed",
+         "7"},
         {"fl.sync", "fda-opt", "fda.sketch", "xor", "fda.verdict", "estimate", "run.seed", "8"},
         {"fl.sync", "fda", "fda.theta", "2e-3", "fda.max_checks", "9", "fl.total_steps", "31"}};
     for (size_t i = 0; i < 3; i++) {
@@ -427,7 +426,8 @@ static void test_ledger(void **state) {
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         outcome *o = RUN(4, RESET, "fl.sync", "fda-opt", "fda.estimator", row[i].kind, "fda.sketch",
                          row[i].layout);
-        const uint64_t adapter = 4 * (uint64_t)o->numel, size = row[i].state ? row[i].state : adapter;
+        const uint64_t adapter = 4 * (uint64_t)o->numel,
+                       size = row[i].state ? row[i].state : adapter;
         bool seen[CLIENTS] = {0}, there[CLIENTS] = {0};
         uint64_t total = 0;
         for (int r = 0; r < 4; r++) {
@@ -490,11 +490,26 @@ static void test_verdict_as_estimate(void **state) {
 
 /* A regression job whose client 0 has targets of one size, the others of another. */
 static void prepare_targets(job *j, float first, float others) {
-    static const char *const pairs[] = {
-        "run.threads",    "1",   "fl.num_clients",      "3",     "fl.clients_per_round", "3",
-        "fl.sync",        "fda", "fda.theta",           "1e300", "fda.max_checks",       "3",
-        "client.optimizer", "sgd", "client.max_grad_norm", "0",  "client.learning_rate", "1",
-        "data.task", "regression"};
+    static const char *const pairs[] = {"run.threads",
+                                        "1",
+                                        "fl.num_clients",
+                                        "3",
+                                        "fl.clients_per_round",
+                                        "3",
+                                        "fl.sync",
+                                        "fda",
+                                        "fda.theta",
+                                        "1e300",
+                                        "fda.max_checks",
+                                        "3",
+                                        "client.optimizer",
+                                        "sgd",
+                                        "client.max_grad_norm",
+                                        "0",
+                                        "client.learning_rate",
+                                        "1",
+                                        "data.task",
+                                        "regression"};
     weft_error err = {0};
     memset(j, 0, sizeof *j);
     assert_true(golden_load(WEFT_TEST_DIR "/golden", &golden_bert_regression, &j->golden));
