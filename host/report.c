@@ -137,7 +137,7 @@ static void local_work(wh_text_table *t, const wh_summary *s) {
     if (s->checks > 0)
         (void)snprintf(checks, sizeof checks, ", %s check%s of the variance",
                        wh_units_grouped(c, sizeof c, s->checks), s->checks == 1 ? "" : "s");
-    (void)snprintf(line, sizeof line, "%s of the busiest client%s, %s barrier%s",
+    (void)snprintf(line, sizeof line, "%s, of each round's busiest client%s, %s barrier%s",
                    wh_units_grouped(a, sizeof a, s->local_steps), checks,
                    wh_units_grouped(b, sizeof b, s->barriers), s->barriers == 1 ? "" : "s");
     add_pair(t, "local steps", line);

@@ -18,7 +18,7 @@ for estimator in linear naive exact; do
     expect 0 train fdaopt.yaml run.name=$estimator fda.estimator=$estimator --quiet
 done
 expect 0 train fdaopt.yaml run.name=xor fda.sketch=xor fda.sketch_depth=5 fda.verdict=estimate --quiet
-train fda fl.sync=fda fda.theta=1e-5 fl.num_rounds=8 client.local_steps=1
+train fda fl.sync=fda fda.theta=3e-3 fl.num_rounds=8
 cat >fda.py <<'END_PY'
 """A monitored run's files against each other: fda.py FOLDER TARGET MAX_CHECKS STATE_BYTES ONCE_BYTES VERDICT"""
 import csv, json, math, sys
@@ -139,7 +139,7 @@ for estimator in sketch linear naive exact; do
     back back-$estimator fl.sync=fda-opt fda.estimator=$estimator
 done
 back back-always fl.sync=fda-opt fda.rule=always fda.target=2
-back back-fda fl.sync=fda fda.theta=1e-4 fda.estimator=linear fl.sampling=pass engine.state_pool_mib=0
+back back-fda fl.sync=fda fda.theta=3e-3 fda.estimator=linear fl.sampling=pass engine.state_pool_mib=0
 contains runs/back-fda/config.resolved.yaml 'optimizer_state: keep'
 cp -r runs/back-sketch runs/other
 expect 7 train --resume runs/other fda.estimator=naive
@@ -153,7 +153,7 @@ long='fl.sync=fda-opt fl.num_rounds=60 checkpoint.save_every=4 eval.every=7 fl.s
 train long $long
 interrupted KILL long-kill $long
 same_run long long-kill
-slow='fl.sync=fda-opt fl.num_rounds=12 checkpoint.save_every=3 data.test=long.jsonl eval.clients_every=2
+slow='fl.sync=fda-opt fl.num_rounds=40 checkpoint.save_every=3 data.test=long.jsonl eval.clients_every=2
       fda.sketch=xor lora.dropout=0.1'
 i=0
 while [ "$i" -lt 30 ]; do cat train.jsonl; i=$((i + 1)); done >long.jsonl

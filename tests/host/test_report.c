@@ -59,7 +59,8 @@ static void work_and_bytes_by_kind(void **state) {
     s.local_steps = 1234, s.barriers = 3;
     char *text = text_of(&s);
     assert_non_null(strstr(text, "rounds       3 of 3, 10 of 20 clients each, fedavg"));
-    assert_non_null(strstr(text, "local steps  1,234 of the busiest client, 3 barriers\n"));
+    assert_non_null(
+        strstr(text, "local steps  1,234, of each round's busiest client, 3 barriers\n"));
     assert_null(strstr(text, "models"));
     free(text);
     s.wire = (weft_wire){.down = 24000,
@@ -72,8 +73,8 @@ static void work_and_bytes_by_kind(void **state) {
     s.rounds_planned = 100, s.total_steps = 1234, s.checks = 21;
     text = text_of(&s);
     assert_non_null(strstr(text, "rounds            3, until 1234 local steps, 10 of 20 clients"));
-    assert_non_null(
-        strstr(text, "1,234 of the busiest client, 21 checks of the variance, 3 barriers\n"));
+    assert_non_null(strstr(
+        text, "1,234, of each round's busiest client, 21 checks of the variance, 3 barriers\n"));
     assert_non_null(strstr(text, "sent up           12,000 bytes (12.0 kB)\n"
                                  "    models          11,000 bytes (11.0 kB)\n"
                                  "    states          1,000 bytes (1.00 kB)\n"

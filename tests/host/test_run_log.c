@@ -190,6 +190,7 @@ static void test_checks(void **state) {
                                  "\"kept_theta\": 1}\n"));
     free(text);
     /* A resumed run goes on from where the checkpoint says; one that does not say is refused. */
+    temp_text(temp_path("r/config.resolved.yaml"), "");
     check_ok(wh_run_folder_open(&folder, temp_path("r"), &err), &err);
     json_object_set_new(files, "checks.csv", json_integer((json_int_t)strlen(whole) - 42));
     wh_run_log_options options = {.has_checks = true, .cut = files};
