@@ -17,7 +17,7 @@ import tempfile
 TOP = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 KINDS = {"naive": {}, "linear": {}, "sketch, hash 5x250": {"fda.sketch": "hash"},
          "sketch, xor 5x256": {"fda.sketch": "xor"}, "exact": {}}
-REPEATS = 2
+REPEATS = 1
 
 
 def options(args, kind, more, batch, variance, folder):
