@@ -3,7 +3,7 @@
 
   fda_cost.py [--weft PROGRAM] [--model FOLDER] [--rows FILE] [--clients N] [--threads N] [--json FILE]
 
-Times rounds of `weft bench` on a real encoder: ten clients, steps of 4 rows and of 64, every estimator with the exact
+Times rounds of `weft bench` on a real encoder: ten clients, steps of 4 rows and of 16, every estimator with the exact
 variance logged at every check and without, in turns. Prints the time of a step and of a check in it, its share, and
 the bytes of a check beside those of an upload. Needs the model and rows of third_party/fetch/{minilm,wn10}.sh."""
 import argparse
@@ -17,14 +17,14 @@ import tempfile
 TOP = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 KINDS = {"naive": {}, "linear": {}, "sketch, hash 5x250": {"fda.sketch": "hash"},
          "sketch, xor 5x256": {"fda.sketch": "xor"}, "exact": {}}
-REPEATS = 3
+REPEATS = 2
 
 
 def options(args, kind, more, batch, variance, folder):
     return {"model.path": args.model, "data.train": args.rows, "data.max_train_rows": 2000, "data.max_length": 64,
             "run.threads": args.threads, "run.output_dir": folder, "fl.num_clients": args.clients,
             "fl.clients_per_round": args.clients, "client.batch_size": batch, "fl.sync": "fda", "fda.theta": 1e9,
-            "fda.max_checks": 20, "fda.target": 20, "fda.estimator": kind.split(",")[0], "fda.variance": variance, **more}
+            "fda.max_checks": 5, "fda.target": 5, "fda.estimator": kind.split(",")[0], "fda.variance": variance, **more}
 
 
 def run(args, verb, settings, *words):
@@ -47,7 +47,7 @@ def main():
     p.add_argument("--threads", type=int, default=os.cpu_count())
     p.add_argument("--json")
     args = p.parse_args()
-    cases = [(batch, kind, variance) for batch in (4, 64) for kind in KINDS for variance in ("rounds", "checks")
+    cases = [(batch, kind, variance) for batch in (4, 16) for kind in KINDS for variance in ("rounds", "checks")
              if kind != "exact" or variance == "checks"]
     times = {c: [] for c in cases}
     with tempfile.TemporaryDirectory(prefix="weft-fda-cost-") as folder:

@@ -86,8 +86,6 @@ void we_round_tie_epochs(weft_engine *e);
 /* Steps of a visit of a client with so many rows in this round, at most. */
 int64_t we_round_steps(const weft_engine *e, int64_t n_rows);
 
-/* The group of a view of the adapter. */
-weft_group we_view_group(const weft_view *view);
 /* Squared distances of slots [0, n) from a point (P), f32 or f64, by view: into e->sqdist. */
 WEFT_NODISCARD weft_status we_sqdist(weft_engine *e, int32_t n, wk_tensor point);
 

@@ -30,11 +30,6 @@ static int64_t sketch_size(const we_fda *f) {
     return f->cfg->fda_sketch_depth * f->cfg->fda_sketch_width;
 }
 
-weft_group we_view_group(const weft_view *view) {
-    if (view->is_saved_module) return WEFT_GROUP_SAVED;
-    return strcmp(view->tensor, "lora_A.weight") == 0 ? WEFT_GROUP_A : WEFT_GROUP_B;
-}
-
 /* ---- sizes ---- */
 
 uint64_t we_fda_state_bytes(const we_fda *f) {

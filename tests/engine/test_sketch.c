@@ -23,10 +23,10 @@ static void test_hash(void **state) {
         char sign, xor_sign;
     } want[] = {{0, 95, 345, 345, '-', '-'},       {1, 90, 90, 90, '-', '-'},
                 {2, 188, 188, 186, '-', '-'},      {3, 183, 433, 433, '+', '+'},
-                {4, 31, 31, 31, '+', '-'},         {5, 26, 276, 272, '-', '-'},
+                {4, 31, 31, 31, '+', '+'},         {5, 26, 276, 272, '-', '-'},
                 {6, 124, 374, 368, '-', '-'},      {7, 119, 119, 119, '-', '-'},
                 {1000, 184, 434, 408, '-', '-'},   {294911, 72, 72, 392, '+', '-'},
-                {1000000, 87, 337, 397, '+', '-'}, {99999999, 96, 96, 220, '+', '-'}};
+                {1000000, 87, 337, 397, '+', '-'}, {99999999, 96, 96, 220, '+', '+'}};
     const we_sketch_hash sum = known(false), fold = known(true);
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         assert_int_equal(we_sketch_bucket(&sum, want[i].j, 250), want[i].bucket250);
@@ -102,7 +102,7 @@ static void test_trivial(void **state) {
     const double broken[3] = {1, (double)NAN, 2};
     assert_true(isnan(we_sketch_sqnorm(broken, 3, 1)));
     const double endless[3] = {1, (double)INFINITY, 2};
-    assert_false(isfinite(we_sketch_sqnorm(endless, 3, 1)));
+    assert_true(!isfinite(we_sketch_sqnorm(endless, 3, 1)));
 }
 
 static void test_draws_are_fixed(void **state) {

@@ -360,18 +360,18 @@ static wk_tensor optimizer(pack *p) {
  * projection, a sketch in blocks and one by tables. */
 static wk_tensor variance(pack *p) {
     enum { ROWS = 3, W = WK_SKETCH_WIDTH, BLOCKS = (P + W - 1) / W, WIDE = 7, N = P - P % WIDE };
+    static uint8_t signs[P], rots[BLOCKS * ROWS];
     const int k = p->l->count;
     int32_t step[CLIENTS], dead[CLIENTS] = {0}, off[3] = {0, 1000, P};
     for (int i = 0; i < k; i++) step[i] = 1;
     wk_tensor w = slots_of(p, P, 1), anchor = shared(p, P, 0, 5), dir = shared(p, P, 0, 6);
     wk_tensor out = fx_raw(&p->f, WK_F32, k, 8 + ROWS * (W + WIDE), 0);
     wk_tensor far = fx_raw(&p->f, WK_F64, k, 2, 0), along = fx_raw(&p->f, WK_F64, k, 0, 0);
-    wk_tensor norm = fx_raw(&p->f, WK_F64, k, 0, 0), sign = fx_raw(&p->f, WK_U8, P, 0, 0),
-              rot = fx_raw(&p->f, WK_U8, BLOCKS, ROWS, 0),
-              entry = fx_raw(&p->f, WK_I32, ROWS, N, 0),
+    wk_tensor norm = fx_raw(&p->f, WK_F64, k, 0, 0), sign = wk_vec(signs, WK_U8, P),
+              rot = wk_mat(rots, WK_U8, BLOCKS, ROWS), entry = fx_raw(&p->f, WK_I32, ROWS, N, 0),
               start = fx_raw(&p->f, WK_I32, ROWS, WIDE + 1, 0);
-    for (int64_t i = 0; i < P; i++) ((uint8_t *)sign.data)[i] = (uint8_t)(i * 37);
-    for (int64_t i = 0; i < BLOCKS * ROWS; i++) ((uint8_t *)rot.data)[i] = (uint8_t)(i * 91);
+    for (int64_t i = 0; i < P; i++) signs[i] = (uint8_t)(i * 37);
+    for (int64_t i = 0; i < BLOCKS * ROWS; i++) rots[i] = (uint8_t)(i * 91);
     for (int64_t i = 0; i < N * ROWS; i++)
         ((int32_t *)entry.data)[i] = (int32_t)(i * 577 % (2 * P));
     for (int64_t i = 0; i < (WIDE + 1) * ROWS; i++)

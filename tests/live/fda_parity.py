@@ -36,9 +36,9 @@ VALUE, ADAPTER = 1e-4, 1e-3
 
 # name, rounds, options beside those of all, server optimizer (None: average), client optimizer, weights, rule
 SCENARIOS = [
-    dict(name="FDA, exact", rounds=4, estimator="exact", sync="fda", theta=0.02, most=12, momentum=0.9, lr=0.02,
+    dict(name="FDA, exact", rounds=4, estimator="exact", sync="fda", theta=0.2, most=12, momentum=0.9, lr=0.02,
          uniform=True),
-    dict(name="FDA, naive", rounds=4, estimator="naive", sync="fda", theta=0.03, most=12, momentum=0.9, lr=0.02,
+    dict(name="FDA, naive", rounds=4, estimator="naive", sync="fda", theta=0.3, most=12, momentum=0.9, lr=0.02,
          uniform=True),
     dict(name="FDA-Opt SGD, exact", rounds=5, estimator="exact", sync="fda-opt", most=10, momentum=0.0, lr=0.05,
          uniform=True),
