@@ -1,12 +1,17 @@
 /* Lines of bench_ops: local optimizers over all slots, and the server. */
 #include "bench/ops_bench.h"
 
+#include <stdlib.h>
+
 OPS_CALL(fill)
 OPS_CALL(copy)
 OPS_CALL(grad_norm)
 OPS_CALL(drift)
 OPS_CALL(adamw_step)
 OPS_CALL(sgd_step)
+OPS_CALL(range_sqdist)
+OPS_CALL(project)
+OPS_CALL(table_sketch)
 OPS_CALL(update_add)
 OPS_CALL(weighted_sum)
 OPS_CALL(order_stat)
@@ -71,6 +76,46 @@ void ops_bench_optimizers(ops_bench *b, int64_t slots, int64_t p) {
     wk_arena_reset(&b->arena, mark);
 }
 
+/* Numbers dealt to buckets of equal size, far from each other as hashing leaves them. */
+static void bench_tables(ops_bench *b, int64_t slots, int64_t p, int rows, int width, wk_tensor w,
+                         wk_tensor anchor, const char *name) {
+    const size_t mark = wk_arena_mark(&b->arena);
+    wk_table_sketch_args a = {.w = w, .anchor = anchor};
+    int32_t *entry = calloc((size_t)p, sizeof *entry), *start = calloc((size_t)width + 1, 4);
+    a.sketch = ops_zeros(b, WK_F32, slots, (int64_t)rows * width);
+    a.sketch.ndim = 3, a.sketch.dim[1] = rows, a.sketch.dim[2] = width;
+    a.entry = ops_zeros(b, WK_I32, rows, p), a.start = ops_zeros(b, WK_I32, rows, width + 1);
+    for (int j = 0; entry && start && j < rows; j++) {
+        for (int64_t n = 0; n < p; n++)
+            entry[n] = (int32_t)(2 * ((n * (width + j) + n * width / p) % p) + n % 2);
+        for (int64_t i = 0; i <= width; i++) start[i] = (int32_t)(i * p / width);
+        ops_must(b, wk_upload(b->dev, wk_rows(a.entry, j, 1), entry));
+        ops_must(b, wk_upload(b->dev, wk_rows(a.start, j, 1), start));
+    }
+    ops_line(b, name, OPS_SHAPE(slots, p, rows), 1, call_table_sketch, &a);
+    free(entry), free(start);
+    wk_arena_reset(&b->arena, mark);
+}
+
+static void bench_variance(ops_bench *b, int64_t slots, int64_t p, wk_tensor w, wk_tensor anchor,
+                           wk_tensor mean) {
+    enum { RANGES = 26 };
+    int32_t off[RANGES + 1];
+    for (int i = 0; i <= RANGES; i++) off[i] = (int32_t)(p * i / RANGES);
+    wk_range_sqdist_args far = {.out = ops_zeros(b, WK_F64, slots, RANGES),
+                                .w = w,
+                                .center = anchor,
+                                .off = ops_ints(b, off, RANGES + 1)};
+    ops_line(b, "range_sqdist", OPS_SHAPE(slots, p, RANGES), 1, call_range_sqdist, &far);
+    far.center = mean;
+    ops_line(b, "range_sqdist mean", OPS_SHAPE(slots, p, RANGES), 1, call_range_sqdist, &far);
+    ops_line(
+        b, "project", OPS_SHAPE(slots, p, 0), 1, call_project,
+        &(wk_project_args){ops_zeros(b, WK_F64, slots, 0), w, anchor, ops_random(b, WK_F32, p, 0)});
+    bench_tables(b, slots, p, 5, 250, w, anchor, "table_sketch 5x250");
+    bench_tables(b, slots, p, 3, 500, w, anchor, "table_sketch 3x500");
+}
+
 void ops_bench_server(ops_bench *b, int64_t slots, int64_t p) {
     const size_t mark = wk_arena_mark(&b->arena);
     wk_tensor w = ops_random(b, WK_F32, slots, p), anchor = ops_random(b, WK_F32, p, 0),
@@ -82,6 +127,7 @@ void ops_bench_server(ops_bench *b, int64_t slots, int64_t p) {
                  .acc = acc, .w = wk_vec(w.data, WK_F32, p), .anchor = anchor, .weight = 0.1});
     ops_line(b, "weighted_sum", OPS_SHAPE(slots, p, 0), 1, call_weighted_sum,
              &(wk_weighted_sum_args){.y = acc, .x = w, .weight = weight});
+    bench_variance(b, slots, p, w, anchor, acc);
     ops_line(b, "order_stat median", OPS_SHAPE(slots, p, 0), 1, call_order_stat,
              &(wk_order_stat_args){.y = x, .x = w, .lo = (slots - 1) / 2, .hi = slots / 2 + 1});
     ops_line(b, "noise", OPS_SHAPE(p, 0, 0), 1, call_noise,

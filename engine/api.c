@@ -36,6 +36,11 @@ int64_t weft_engine_rounds_done(const weft_engine *e) {
     return e->rounds_done;
 }
 
+bool weft_engine_is_done(const weft_engine *e) {
+    const int64_t steps = e->cfg->fl_total_steps;
+    return e->rounds_done >= e->cfg->fl_num_rounds || (steps > 0 && e->local_steps_total >= steps);
+}
+
 const weft_view *weft_engine_view(const weft_engine *e, int32_t index) {
     return index >= 0 && index < e->model.lora.n_views ? &e->model.lora.view[index] : NULL;
 }

@@ -1,6 +1,6 @@
 /* The state of a training engine between two rounds, out and in again. What crosses: the global
- * adapter, what the server optimizer keeps, and the optimizer state of clients that have one
- * (client.optimizer_state=keep). */
+ * adapter, what the server optimizer keeps, the optimizer state of clients that have one
+ * (client.optimizer_state=keep), and what fl.sync has to know of rounds before. */
 #include "engine/engine.h"
 #include "engine/fingerprint.h"
 #include "kernels/dev.h"
@@ -10,17 +10,20 @@
 
 /* In the order of the list: larger elements first, then by name. */
 typedef enum part {
-    CLIENT_STEPS,   /* (n) i64: optimizer steps behind each client */
-    SERVER_M,       /* (P) f64 */
-    SERVER_V,       /* (P) f64 */
-    CLIENT_IDS,     /* (n) i32, ascending */
-    CLIENT_MOMENTS, /* (n, 1 or 2, P) f32 */
-    GLOBAL_ADAPTER, /* (P) f32 */
+    CLIENT_STEPS,     /* (n) i64: optimizer steps behind each client */
+    SERVER_M,         /* (P) f64 */
+    SERVER_V,         /* (P) f64 */
+    CLIENT_IDS,       /* (n) i32, ascending */
+    CLIENT_MOMENTS,   /* (n, 1 or 2, P) f32 */
+    GLOBAL_ADAPTER,   /* (P) f32 */
+    PREVIOUS_ADAPTER, /* (P) f32 */
+    CLIENTS_SEEN,     /* (clients) u8: 1 where the client has taken part */
     N_PARTS
 } part;
 
-static const char *const names[N_PARTS] = {"client_steps", "server_m",       "server_v",
-                                           "client_ids",   "client_moments", "global_adapter"};
+static const char *const names[N_PARTS] = {"client_steps",     "server_m",       "server_v",
+                                           "client_ids",       "client_moments", "global_adapter",
+                                           "previous_adapter", "clients_seen"};
 
 static part part_of(const weft_state_tensor *t) {
     part i = 0;
@@ -54,6 +57,8 @@ static void list_tensors(const weft_engine *e, weft_state *s, int64_t n) {
     if (keeps) add(s, CLIENT_IDS, WEFT_I32, 1, n, 1, 1);
     if (keeps) add(s, CLIENT_MOMENTS, WEFT_F32, 3, n, moments, p);
     add(s, GLOBAL_ADAPTER, WEFT_F32, 1, p, 1, 1);
+    if (e->fda.previous) add(s, PREVIOUS_ADAPTER, WEFT_F32, 1, p, 1, 1);
+    if (e->fda.seen) add(s, CLIENTS_SEEN, WEFT_U8, 1, e->fda.clients, 1, 1);
 }
 
 /* Hashing all rows takes a moment when there are many: once. */
@@ -76,7 +81,9 @@ static weft_status describe(weft_engine *e, weft_state *s) {
     WEFT_TRY(check_trains(e));
     memset(s, 0, sizeof *s);
     s->rounds_done = e->rounds_done;
+    s->local_steps_total = e->local_steps_total;
     s->wire_total = e->wire_total;
+    s->theta = e->fda.theta;
     s->identity = identity(e);
     list_tensors(e, s, we_pager_count(&e->pager));
     return WEFT_OK;
@@ -142,6 +149,10 @@ static weft_status put_all(saver *s, const weft_state *state) {
             WEFT_TRY(put_vector(s, wk_vec(e->server.x.data, WK_F32, e->model.lora.size)));
         else if (which == SERVER_M || which == SERVER_V)
             WEFT_TRY(put_vector(s, which == SERVER_M ? e->server.m : e->server.v));
+        else if (which == PREVIOUS_ADAPTER)
+            WEFT_TRY(put(s, e->fda.previous, (size_t)e->model.lora.size * sizeof(float)));
+        else if (which == CLIENTS_SEEN)
+            WEFT_TRY(put(s, e->fda.seen, (size_t)e->fda.clients));
         else
             WEFT_TRY(put_clients(s, which, row_bytes(t)));
     }
@@ -261,6 +272,12 @@ static weft_status check_client(restorer *r, part which, int64_t i, int32_t *las
     return WEFT_OK;
 }
 
+/* Bytes of the largest piece that is read at once. */
+static size_t largest_piece(const weft_engine *e) {
+    const size_t vector = (size_t)e->model.lora.size * sizeof(double); /* or two of float */
+    return (size_t)e->fda.clients > vector ? (size_t)e->fda.clients : vector;
+}
+
 /* Reads everything once, in the order in which it was saved. */
 static weft_status check_contents(restorer *r) {
     weft_engine *e = r->e;
@@ -317,14 +334,23 @@ static weft_status load(restorer *r) {
                          (long long)r->state->rounds_done);
     WEFT_TRY(check_identity(e, &r->state->identity));
     WEFT_TRY(check_tensors(r));
-    const size_t p = (size_t)e->model.lora.size;
-    WEFT_TRY(wk_host_alloc(&e->ctx, &r->row, p, sizeof(double), "checkpoint"));
+    if (r->state->local_steps_total < 0 || !isfinite(r->state->theta))
+        return WEFT_FAIL(&e->ctx.err, WEFT_E_RESUME,
+                         "the checkpoint has %lld local steps and theta %f",
+                         (long long)r->state->local_steps_total, r->state->theta);
+    WEFT_TRY(wk_host_alloc(&e->ctx, &r->row, largest_piece(e), 1, "checkpoint"));
     WEFT_TRY(check_contents(r));
     WEFT_TRY(take_vector(r, GLOBAL_ADAPTER, e->server.x));
     WEFT_TRY(take_vector(r, SERVER_M, e->server.m));
     WEFT_TRY(take_vector(r, SERVER_V, e->server.v));
     WEFT_TRY(take_clients(r));
+    if (e->fda.previous)
+        WEFT_TRY(get(r, PREVIOUS_ADAPTER, 0, (size_t)e->model.lora.size * sizeof(float),
+                     e->fda.previous));
+    if (e->fda.seen) WEFT_TRY(get(r, CLIENTS_SEEN, 0, (size_t)e->fda.clients, e->fda.seen));
+    e->fda.theta = r->state->theta;
     e->rounds_done = r->state->rounds_done;
+    e->local_steps_total = r->state->local_steps_total;
     e->wire_total = r->state->wire_total;
     return WEFT_OK;
 }

@@ -16,9 +16,24 @@ static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 
-int64_t we_visit_steps(const weft_config *cfg, int64_t n_rows) {
+double we_visit_weight(const weft_config *cfg, const we_visit *v) {
+    return cfg->fl_weighting == WE_WEIGHTING_UNIFORM ? 1.0 : (double)v->n_rows;
+}
+
+int64_t we_own_epoch(const weft_config *cfg, int64_t n_rows) {
+    return ceil_div(n_rows, cfg->client_batch_size);
+}
+
+int64_t we_visit_interval(const weft_config *cfg, int64_t epoch) {
+    const bool checks = cfg->fl_sync != WE_SYNC_FIXED;
+    if (checks && cfg->fda_check_every > 0) return cfg->fda_check_every;
     if (cfg->client_local_steps > 0) return cfg->client_local_steps;
-    return cfg->client_local_epochs * ceil_div(n_rows, cfg->client_batch_size);
+    return checks ? epoch : cfg->client_local_epochs * epoch;
+}
+
+int64_t we_visit_steps(const weft_config *cfg, int64_t epoch) {
+    const bool checks = cfg->fl_sync != WE_SYNC_FIXED;
+    return we_visit_interval(cfg, epoch) * (checks ? cfg->fda_max_checks : 1);
 }
 
 /* By the client's own stream: a pure function of (seed, round, client, epoch). */
@@ -59,8 +74,8 @@ static weft_status run_pack(weft_engine *e, int32_t n, wk_tensor loss_row) {
     return WEFT_OK;
 }
 
-/* Step `t` of every client that still has one: micro-batches in turn, so that each slot comes once
- * a pack. */
+/* The step after `t` more of every client that still has one: micro-batches in turn, so that each
+ * slot comes once a pack. */
 static weft_status run_step(weft_engine *e, we_visit *visits, int32_t n, int64_t t, int64_t round,
                             int64_t *packs, wk_tensor loss_row) {
     const weft_config *cfg = e->cfg;
@@ -71,8 +86,9 @@ static weft_status run_step(weft_engine *e, we_visit *visits, int32_t n, int64_t
     for (int64_t turn = 0; turn < turns; turn++) {
         for (int32_t k = 0; k < n; k++) {
             we_visit *v = &visits[k];
-            if (t >= v->steps) continue;
-            batch_rows batch = step_rows(cfg, v, t, round);
+            const int64_t step = v->done + t;
+            if (step >= v->until) continue;
+            batch_rows batch = step_rows(cfg, v, step, round);
             int64_t from = turn * micro, count = batch.n - from < micro ? batch.n - from : micro;
             if (count <= 0) continue;
             int64_t tokens = 0;
@@ -85,7 +101,7 @@ static weft_status run_step(weft_engine *e, we_visit *visits, int32_t n, int64_t
                 WEFT_TRY(run_pack(e, n, loss_row));
                 ++*packs;
             }
-            we_pack_segment(&e->pack, k, (uint32_t)(t * turns + turn), (uint32_t)round,
+            we_pack_segment(&e->pack, k, (uint32_t)(step * turns + turn), (uint32_t)round,
                             (uint32_t)v->client);
             for (int64_t i = 0; i < count; i++)
                 we_pack_row(&e->pack, e->train, batch.row[from + i], (float)(1.0 / (double)batch.n),
@@ -112,7 +128,7 @@ static weft_status read_losses(weft_engine *e, we_visit *visits, int32_t n, int6
     wk_fill_args zero = {.y = s->loss};
     WEFT_TRY(wk_fill(e->dev, &zero));
     for (int32_t k = 0; k < n; k++)
-        for (int64_t t = first; t < end && t < visits[k].steps; t++) {
+        for (int64_t t = first; t < end && visits[k].done + t < visits[k].until; t++) {
             visits[k].last_loss = s->losses[(t - first) * s->n + k];
             visits[k].loss_sum += visits[k].last_loss;
         }
@@ -127,15 +143,22 @@ static weft_status step_done(weft_engine *e, uint64_t letter) {
     return WEFT_OK;
 }
 
+weft_status we_wave_begin(weft_engine *e, const we_visit *visits, int32_t n) {
+    for (int32_t k = 0; k < n; k++)
+        e->slots.before[k] = we_pager_steps(&e->pager, visits[k].client);
+    return we_slots_begin(&e->slots, e->dev, n, e->server.x);
+}
+
 weft_status we_wave_run(weft_engine *e, we_visit *visits, int32_t n, int64_t round, double lr,
                         int64_t *packs, int64_t *done, int64_t total) {
     we_slots *s = &e->slots;
     int64_t steps = 0, read = 0;
     uint64_t letter[STEPS_AHEAD] = {0};
     const int64_t ahead = e->dev->backend->post ? STEPS_AHEAD : 1; /* host devices work at once */
-    for (int32_t k = 0; k < n; k++) steps = visits[k].steps > steps ? visits[k].steps : steps;
-    for (int32_t k = 0; k < n; k++) s->before[k] = we_pager_steps(&e->pager, visits[k].client);
-    WEFT_TRY(we_slots_begin(s, e->dev, n, e->server.x));
+    for (int32_t k = 0; k < n; k++) {
+        const int64_t left = visits[k].until - visits[k].done;
+        steps = left > steps ? left : steps;
+    }
     wk_tensor anchor = wk_vec(e->server.x.data, WK_F32, e->model.lora.size);
     for (int64_t t = 0; t < steps; t++) {
         wk_fill_args zero = {.y = wk_rows(s->g, 0, n)};
@@ -144,8 +167,9 @@ weft_status we_wave_run(weft_engine *e, we_visit *visits, int32_t n, int64_t rou
         loss_row.dim[0] = n;
         WEFT_TRY(run_step(e, visits, n, t, round, packs, loss_row));
         for (int32_t k = 0; k < n; k++) {
-            bool steps_now = t < visits[k].steps;
-            s->step[k] = steps_now ? we_slots_step_number(s, k, t) : 0;
+            const int64_t step = visits[k].done + t;
+            bool steps_now = step < visits[k].until;
+            s->step[k] = steps_now ? we_slots_step_number(s, k, step) : 0;
             s->lr[k] = (float)lr;
             *done += steps_now;
         }
@@ -165,7 +189,10 @@ weft_status we_wave_run(weft_engine *e, we_visit *visits, int32_t n, int64_t rou
     for (int64_t t = steps < ahead ? 0 : steps - ahead + 1; t < steps; t++)
         WEFT_TRY(step_done(e, letter[t % ahead]));
     WEFT_TRY(wk_download(e->dev, s->dead, s->state.dead));
-    for (int32_t k = 0; k < n; k++)
-        visits[k].dead = s->dead[k] != 0 || !isfinite(visits[k].loss_sum);
+    for (int32_t k = 0; k < n; k++) {
+        we_visit *v = &visits[k];
+        v->done = v->until;
+        v->dead = v->dead || s->dead[k] != 0 || !isfinite(v->loss_sum);
+    }
     return WEFT_OK;
 }

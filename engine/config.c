@@ -259,6 +259,12 @@ void we_config_put_bool(weft_config *config, int option, bool value) {
     value_text(config->text[option], config, row);
 }
 
+void we_config_put_choice(weft_config *config, int option, int value) {
+    const we_option_row *row = row_at((size_t)option);
+    memcpy((char *)config + row->offset, &value, sizeof value);
+    value_text(config->text[option], config, row);
+}
+
 /* ---- reading by name ---- */
 
 bool weft_config_is_set(const weft_config *config, const char *key) {

@@ -47,6 +47,29 @@ typedef enum we_schedule {
     WE_SCHEDULE_COSINE,
 } we_schedule;
 
+typedef enum we_sync { WE_SYNC_FIXED, WE_SYNC_FDA, WE_SYNC_FDA_OPT } we_sync;
+
+typedef enum we_epoch_length { WE_EPOCH_OWN, WE_EPOCH_LONGEST, WE_EPOCH_SHORTEST } we_epoch_length;
+
+typedef enum we_estimator {
+    WE_ESTIMATOR_SKETCH,
+    WE_ESTIMATOR_LINEAR,
+    WE_ESTIMATOR_NAIVE,
+    WE_ESTIMATOR_EXACT,
+} we_estimator;
+
+typedef enum we_theta_rule { WE_RULE_FIXED, WE_RULE_ADAPTIVE, WE_RULE_ALWAYS } we_theta_rule;
+
+typedef enum we_theta_from { WE_THETA_FROM_VARIANCE, WE_THETA_FROM_ESTIMATE } we_theta_from;
+
+typedef enum we_sketch_kind { WE_SKETCH_HASH, WE_SKETCH_HASH_XOR, WE_SKETCH_XOR } we_sketch_kind;
+
+typedef enum we_variance_when { WE_VARIANCE_CHECKS, WE_VARIANCE_ROUNDS } we_variance_when;
+
+typedef enum we_verdict { WE_VERDICT_FLAG, WE_VERDICT_ESTIMATE } we_verdict;
+
+typedef enum we_topology { WE_TOPOLOGY_STAR, WE_TOPOLOGY_ALLREDUCE } we_topology;
+
 /* WE_OPTION_<field>: the row's index, the same as in weft_option_at. */
 enum {
 #define SECTION(name, title)
@@ -110,5 +133,10 @@ bool we_config_device(const char *text, we_device_choice *out);
 void we_config_put_int(weft_config *config, int option, int64_t value);
 void we_config_put_real(weft_config *config, int option, double value);
 void we_config_put_bool(weft_config *config, int option, bool value);
+void we_config_put_choice(weft_config *config, int option, int value); /* of an enum */
+
+/* Parts of weft_config_finish: what fl.sync decides, after what client.* is; the rules. */
+void we_config_fill_fda(weft_config *config);
+WEFT_NODISCARD weft_status we_config_check_fda(const weft_config *config, weft_error *err);
 
 #endif

@@ -207,13 +207,14 @@ static weft_status check_labels(const weft_config *c, weft_error *err) {
 
 weft_status weft_config_finish(weft_config *config, weft_error *err) {
     static weft_status (*const rules[])(const weft_config *, weft_error *) = {
-        check_device,       check_cohort,    check_local_length,    check_micro_batch,
-        check_momentum,     check_prox,      check_optimizer_state, check_server_tau,
-        check_server_decay, check_trainable, check_natural,         check_columns,
-        check_labels};
+        check_device,       check_cohort,       check_local_length,    check_micro_batch,
+        check_momentum,     check_prox,         check_optimizer_state, check_server_tau,
+        check_server_decay, check_trainable,    check_natural,         check_columns,
+        check_labels,       we_config_check_fda};
     fill_server(config);
     fill_prox(config);
     fill_cohort(config);
+    we_config_fill_fda(config);
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) WEFT_TRY(rules[i](config, err));
     config->finished = true;
     return WEFT_OK;

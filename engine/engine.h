@@ -7,6 +7,7 @@
 #include "engine/client.h"
 #include "engine/cohort.h"
 #include "engine/config.h"
+#include "engine/fda.h"
 #include "engine/models/encoder.h"
 #include "engine/pack.h"
 #include "engine/pager.h"
@@ -16,10 +17,11 @@
 
 /* The server's side: the global adapter and what the server optimizer keeps. */
 typedef struct we_server {
-    wk_tensor x;    /* (1, P) f32: the global adapter, as one slot for evaluation */
-    wk_tensor acc;  /* (P) f64: running sum of weighted updates */
-    wk_tensor m, v; /* (P) f64, as the strategy needs */
-    wk_tensor norm; /* (K) f64: squared norms of the wave's updates */
+    wk_tensor x;      /* (1, P) f32: the global adapter, as one slot for evaluation */
+    wk_tensor acc;    /* (P) f64: running sum of weighted updates */
+    wk_tensor m, v;   /* (P) f64, as the strategy needs */
+    wk_tensor range;  /* (S+1) i32: where each view of the adapter begins, and the end */
+    wk_tensor sqdist; /* (K, S) f64: squared norms by view, of the wave's updates */
 } we_server;
 
 /* When steps of a benchmark ended on the device. */
@@ -47,12 +49,16 @@ struct weft_engine {
     we_slots slots; /* slots.n 0: opened for evaluation only */
     we_pager pager; /* of the clients' optimizer state, when it is kept */
     we_server server;
+    we_fda fda;
+    double *sqdist; /* (slots, views) host copy */
     int32_t cohort_size;
     int32_t *cohort;             /* (cohort_size) ascending client ids */
     int32_t *next_cohort;        /* (cohort_size), of the round to come */
     weft_client_report *reports; /* (cohort_size) */
     we_visit *visits;            /* (slots) */
-    int64_t rounds_done;
+    int64_t rounds_done, local_steps_total;
+    int64_t
+        round_epoch;    /* batches of an epoch in this round, where client.epoch_length ties them */
     double visit_share; /* of a visit's steps that a plan looks at; 0: all */
     weft_wire wire_total;
     weft_swap swap_told;    /* in reports so far */
@@ -65,10 +71,27 @@ struct weft_engine {
 /* Reports progress; WEFT_E_STOPPED when the host wants to stop. */
 WEFT_NODISCARD weft_status we_tick(weft_engine *e, weft_phase phase, int64_t done, int64_t total);
 
+/* Rounds of a plan and of a benchmark do not count, and are as long as rounds usually are. */
+static inline bool we_engine_rehearses(const weft_engine *e) {
+    return e->dev->dry || e->clock;
+}
+
 static inline we_positions we_engine_positions(const weft_engine *e) {
     we_positions p = {e->model.hp.pos_offset, e->model.hp.pad_id};
     return p;
 }
+
+/* Sets e->round_epoch: what client.epoch_length ties the epochs of e->cohort to. */
+void we_round_tie_epochs(weft_engine *e);
+/* Steps of a visit of a client with so many rows in this round, at most. */
+int64_t we_round_steps(const weft_engine *e, int64_t n_rows);
+
+/* Squared distances of slots [0, n) from a point (P), f32 or f64, by view: into e->sqdist. */
+WEFT_NODISCARD weft_status we_sqdist(weft_engine *e, int32_t n, wk_tensor point);
+
+/* The ledger of a round whose clients and checks are known (wire.c). */
+void we_count_wire(weft_engine *e, weft_round_report *r);
+void we_wire_add(weft_wire *sum, const weft_wire *w);
 
 /* Uploads the pack and runs one pass: outputs in acts; with adapters logits and losses, without
  * pooled features; when training also every adapter gradient, added to adapters->g. */

@@ -53,26 +53,31 @@ static weft_status check_options(weft_engine *e, const weft_engine_options *o) {
 /* Host arrays of a training engine. */
 static weft_status take_host_arrays(weft_engine *e) {
     const weft_partition *part = e->partition;
-    int64_t largest = 0, max_steps = 1;
+    int64_t largest = 0;
     for (int32_t c = 0; c < part->n_clients; c++) {
-        int64_t n = part->offset[c + 1] - part->offset[c], steps = we_visit_steps(e->cfg, n);
+        int64_t n = part->offset[c + 1] - part->offset[c];
         largest = n > largest ? n : largest;
-        max_steps = steps > max_steps ? steps : max_steps;
     }
     const weft_config *cfg = e->cfg;
+    const int64_t max_steps = we_visit_interval(cfg, we_own_epoch(cfg, largest));
     if (cfg->fl_clients_per_round > part->n_clients)
         return WEFT_FAIL(&e->ctx.err, WEFT_E_CONFIG,
                          "fl.clients_per_round is %lld, but there are %d clients",
                          (long long)cfg->fl_clients_per_round, part->n_clients);
     int64_t cohort = cfg->fl_clients_per_round,
             slots = cfg->engine_slots > 0 ? cfg->engine_slots : SLOTS_AUTO;
+    if (cfg->fl_sync != WE_SYNC_FIXED) slots = cohort; /* they go on together */
     e->cohort_size = (int32_t)cohort;
     int32_t k = (int32_t)(slots < cohort ? slots : cohort);
     WEFT_TRY(we_slots_init(&e->slots, &e->ctx, k, max_steps));
     WEFT_TRY(we_pager_describe(&e->pager, &e->ctx, cfg, &e->hooks, part->n_clients, (int32_t)cohort,
                                k, e->model.lora.size));
     if (e->pager.banks) e->slots.banks = e->pager.banks;
+    WEFT_TRY(we_fda_describe(&e->fda, &e->ctx, cfg, &e->model, k, part->n_clients));
     void *p = NULL;
+    WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)k * (size_t)e->model.lora.n_views,
+                           sizeof *e->sqdist, "norms of updates"));
+    e->sqdist = p;
     WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)cohort, sizeof *e->cohort, "cohort"));
     e->cohort = p;
     WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)cohort, sizeof *e->cohort, "cohort"));
@@ -117,7 +122,9 @@ static weft_status place_server(weft_engine *e) {
     bool plain = kind == WE_STRATEGY_FEDAVG || kind == WE_STRATEGY_FEDPROX;
     bool has_v = !plain && kind != WE_STRATEGY_FEDAVGM;
     WEFT_TRY(wk_arena_vec(&e->run, &s->acc, "sum of updates", WK_F64, p));
-    WEFT_TRY(wk_arena_vec(&e->run, &s->norm, "update norms", WK_F64, e->slots.n));
+    const int32_t views = e->model.lora.n_views;
+    WEFT_TRY(wk_arena_vec(&e->run, &s->range, "views of the adapter", WK_I32, views + 1));
+    WEFT_TRY(wk_arena_mat(&e->run, &s->sqdist, "update norms", WK_F64, e->slots.n, views));
     bool has_m = !plain && kind != WE_STRATEGY_FEDADAGRAD; /* it runs without momentum */
     if (has_m) WEFT_TRY(wk_arena_vec(&e->run, &s->m, "server momentum", WK_F64, p));
     if (has_v) WEFT_TRY(wk_arena_vec(&e->run, &s->v, "server second moment", WK_F64, p));
@@ -130,6 +137,7 @@ weft_status we_engine_place(weft_engine *e) {
     WEFT_TRY(we_model_place(&e->model, &e->base, &e->step, train));
     WEFT_TRY(place_server(e));
     if (train) WEFT_TRY(we_slots_place(&e->slots, e->cfg, &e->run, e->model.lora.size));
+    if (train) WEFT_TRY(we_fda_place(&e->fda, &e->run, e->slots.n));
     WEFT_TRY(we_batch_place(&e->batch, &e->step, e->limits));
     we_acts_fini(&e->acts);
     return we_acts_place(&e->acts, &e->model, &e->step, e->limits, train);
@@ -162,6 +170,20 @@ static weft_status fill_tensor(wk_dev *dev, wk_tensor t, double value) {
     return wk_given(t) ? wk_fill(dev, &a) : WEFT_OK;
 }
 
+static weft_status load_ranges(weft_engine *e) {
+    const we_lora *lora = &e->model.lora;
+    void *memory = NULL;
+    if (e->slots.n == 0) return WEFT_OK;
+    WEFT_TRY(wk_host_alloc(&e->ctx, &memory, (size_t)lora->n_views + 1, sizeof(int32_t),
+                           "views of the adapter"));
+    int32_t *begin = memory;
+    for (int32_t i = 0; i < lora->n_views; i++) begin[i] = (int32_t)lora->view[i].offset;
+    begin[lora->n_views] = (int32_t)lora->size; /* gaps are zero, so they may belong to any */
+    const weft_status st = wk_upload(e->dev, e->server.range, begin);
+    wk_host_free(&e->ctx, memory);
+    return st;
+}
+
 /* Weights into the base, the first global adapter into x, the server's moments to their start. */
 static weft_status load(weft_engine *e, const weft_model_source *source) {
     const we_lora *lora = &e->model.lora;
@@ -172,6 +194,8 @@ static weft_status load(weft_engine *e, const weft_model_source *source) {
     if (st == WEFT_OK) st = wk_upload(e->dev, e->server.x, flat);
     wk_host_free(&e->ctx, flat);
     WEFT_TRY(st);
+    WEFT_TRY(load_ranges(e));
+    WEFT_TRY(we_fda_load(&e->fda, e->dev, &e->model));
     WEFT_TRY(fill_tensor(e->dev, e->server.m, 0));
     WEFT_TRY(fill_tensor(e->dev, e->server.v, e->cfg->server_initial_v));
     WEFT_TRY(fill_tensor(e->dev, e->slots.w, 0));
@@ -187,6 +211,8 @@ static void fini(weft_engine *e) {
     we_pack_fini(&e->pack);
     for (int32_t i = 0; e->visits && i < e->slots.n; i++) wk_host_free(&e->ctx, e->visits[i].order);
     wk_host_free(&e->ctx, e->visits);
+    wk_host_free(&e->ctx, e->sqdist);
+    we_fda_fini(&e->fda);
     wk_host_free(&e->ctx, e->reports);
     wk_host_free(&e->ctx, e->next_cohort);
     wk_host_free(&e->ctx, e->cohort);

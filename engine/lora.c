@@ -176,6 +176,11 @@ weft_status we_lora_describe(we_model *m, const weft_config *config) {
     return WEFT_OK;
 }
 
+weft_group we_view_group(const weft_view *view) {
+    if (view->is_saved_module) return WEFT_GROUP_SAVED;
+    return strcmp(view->tensor, "lora_A.weight") == 0 ? WEFT_GROUP_A : WEFT_GROUP_B;
+}
+
 void we_lora_fini(we_model *m) {
     wk_host_free(m->ctx, m->lora.view);
     m->lora.view = NULL;

@@ -26,6 +26,7 @@ typedef struct we_lora {
 WEFT_NODISCARD weft_status we_lora_describe(struct we_model *m, const weft_config *config);
 void we_lora_fini(struct we_model *m);
 
+weft_group we_view_group(const weft_view *view);
 /* PEFT's start: A uniform in ±1/sqrt(in) (kaiming_uniform with a = sqrt(5)), B zero; the rest zero.
  * A pure function of (seed, view). */
 void we_lora_init(const struct we_model *m, uint64_t seed, float *flat);

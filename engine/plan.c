@@ -37,6 +37,7 @@ static void list_items(weft_plan *plan, const weft_engine *e) {
     add_item(plan, "activations and their gradients", e->step.peak - batch);
     add_item(plan, "batch", batch);
     add_item(plan, "host: pack and losses", host);
+    add_item(plan, "host: variance between clients", we_fda_host_bytes(&e->fda));
     add_item(plan, "host: client state pool", we_pager_host_bytes(&e->pager));
     add_item(plan, "host: tokenised rows", rows_bytes(e->train) + rows_bytes(e->test));
     if (e->partition)
@@ -45,12 +46,13 @@ static void list_items(weft_plan *plan, const weft_engine *e) {
                      (uint64_t)e->partition->n_clients * 8u);
 }
 
-/* Means over cohorts: every client is equally likely to be drawn. */
+/* Means over cohorts: every client is equally likely to be drawn. Epochs that are tied to one
+ * client's are taken to be as long as in round 1. */
 static void expect_round(weft_plan *plan, const weft_engine *e) {
     const weft_partition *part = e->partition;
     for (int32_t c = 0; c < part->n_clients; c++) {
         int64_t n = part->offset[c + 1] - part->offset[c], size = e->cfg->client_batch_size;
-        int64_t steps = we_visit_steps(e->cfg, n), per_epoch = (n + size - 1) / size;
+        int64_t steps = we_round_steps(e, n), per_epoch = (n + size - 1) / size;
         int64_t rest = steps % per_epoch * size, held = 0;
         double examples = (double)(steps / per_epoch) * (double)n + (double)(rest < n ? rest : n);
         for (int64_t i = part->offset[c]; i < part->offset[c + 1]; i++)
@@ -78,7 +80,7 @@ static void count_steps(const weft_engine *e, double *client_steps, double *step
         int64_t longest = 0;
         for (int32_t i = first; i < e->cohort_size && i < first + e->slots.n; i++) {
             const int32_t c = e->cohort[i];
-            const int64_t n = we_visit_steps(e->cfg, part->offset[c + 1] - part->offset[c]);
+            const int64_t n = we_round_steps(e, part->offset[c + 1] - part->offset[c]);
             *client_steps += (double)n;
             if (n > longest) longest = n;
         }
@@ -101,6 +103,7 @@ static weft_status plan_round(weft_plan *plan, weft_engine *e) {
     weft_round_report r = {0};
     double all, steps;
     we_cohort_sample(e->cfg, e->partition->n_clients, 1, e->cohort);
+    we_round_tie_epochs(e);
     count_steps(e, &all, &steps);
     if (all > STEPS_ENOUGH) e->visit_share = STEPS_ENOUGH / all;
     WEFT_TRY(we_profile_round(e, false, &plan->profile, &r));

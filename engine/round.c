@@ -8,50 +8,85 @@
 #include <math.h>
 #include <string.h>
 
+/* Batches in an epoch of a client with n rows, in this round. */
+static int64_t epoch_of(const weft_engine *e, int64_t n_rows) {
+    return e->cfg->client_epoch_length == WE_EPOCH_OWN ? we_own_epoch(e->cfg, n_rows)
+                                                       : e->round_epoch;
+}
+
+static int64_t rows_of(const weft_engine *e, int32_t client) {
+    return e->partition->offset[client + 1] - e->partition->offset[client];
+}
+
+void we_round_tie_epochs(weft_engine *e) {
+    const bool longest = e->cfg->client_epoch_length == WE_EPOCH_LONGEST;
+    for (int32_t i = 0; i < e->cohort_size; i++) {
+        const int64_t own = we_own_epoch(e->cfg, rows_of(e, e->cohort[i]));
+        if (i == 0 || (longest ? own > e->round_epoch : own < e->round_epoch)) e->round_epoch = own;
+    }
+}
+
+int64_t we_round_steps(const weft_engine *e, int64_t n_rows) {
+    const weft_config *cfg = e->cfg;
+    const int64_t epoch = epoch_of(e, n_rows), left = cfg->fl_total_steps - e->local_steps_total;
+    if (we_engine_rehearses(e) && cfg->fl_sync != WE_SYNC_FIXED)
+        return we_visit_interval(cfg, epoch) * we_fda_usual_checks(cfg);
+    const int64_t steps = we_visit_steps(cfg, epoch);
+    return cfg->fl_total_steps > 0 && steps > left && !we_engine_rehearses(e) ? left : steps;
+}
+
 static void visit_init(weft_engine *e, we_visit *v, int32_t client) {
-    int64_t from = e->partition->offset[client];
     int32_t *order = v->order;
     memset(v, 0, sizeof *v);
     v->client = client;
-    v->rows = e->partition->row + from;
-    v->n_rows = e->partition->offset[client + 1] - from;
-    v->steps = we_visit_steps(e->cfg, v->n_rows);
+    v->rows = e->partition->row + e->partition->offset[client];
+    v->n_rows = rows_of(e, client);
+    v->steps = we_round_steps(e, v->n_rows);
     if (e->visit_share > 0) v->steps = (int64_t)ceil((double)v->steps * e->visit_share);
     v->order = order;
     v->epoch = -1;
 }
 
-static double raw_weight(const weft_engine *e, const we_visit *v) {
-    return e->cfg->fl_weighting == WE_WEIGHTING_UNIFORM ? 1.0 : (double)v->n_rows;
+/* ---- the wave's updates ---- */
+
+/* Updates that are not finite are thrown away, like those of clients whose gradient was not. */
+static weft_status measure_updates(weft_engine *e, we_visit *visits, int32_t n) {
+    const int32_t views = e->model.lora.n_views;
+    WEFT_TRY(we_sqdist(e, n, wk_vec(e->server.x.data, WK_F32, e->model.lora.size)));
+    for (int32_t k = 0; k < n; k++) {
+        double *norm = &e->sqdist[(int64_t)k * views];
+        for (int32_t i = 1; i < views; i++) norm[0] += norm[i];
+        visits[k].dead = visits[k].dead || !isfinite(norm[0]);
+    }
+    return WEFT_OK;
 }
 
-static weft_status add_updates(weft_engine *e, const we_visit *visits, int32_t n,
-                               weft_client_report *out, double *weight_sum) {
+static weft_status add_updates(weft_engine *e, we_visit *visits, int32_t n, weft_client_report *out,
+                               double *weight_sum) {
     int64_t p = e->model.lora.size;
+    WEFT_TRY(measure_updates(e, visits, n));
     for (int32_t k = 0; k < n; k++) {
         const we_visit *v = &visits[k];
-        double weight = v->dead ? 0.0 : raw_weight(e, v);
+        double weight = v->dead ? 0.0 : we_visit_weight(e->cfg, v);
         out[k] = (weft_client_report){.client = v->client,
                                       .rows = v->n_rows,
-                                      .steps = v->steps,
+                                      .steps = v->done,
                                       .examples = v->examples,
                                       .tokens = v->tokens,
                                       .weight = weight,
-                                      .loss = v->loss_sum / (double)v->steps,
+                                      .loss = v->loss_sum / (double)v->done,
                                       .last_loss = v->last_loss,
+                                      .checks = v->checks,
                                       .skipped = v->dead};
         if (v->dead) continue;
+        out[k].update_norm = sqrt(e->sqdist[(int64_t)k * e->model.lora.n_views]);
         wk_update_add_args add = {.acc = e->server.acc,
                                   .w = wk_vec(wk_row_ptr(e->slots.w, k), WK_F32, p),
                                   .anchor = wk_vec(e->server.x.data, WK_F32, p),
-                                  .sqnorm = wk_rows(e->server.norm, k, 1),
                                   .weight = weight};
         WEFT_TRY(wk_update_add(e->dev, &add));
         *weight_sum += weight;
     }
-    WEFT_TRY(wk_download(e->dev, e->slots.losses, wk_rows(e->server.norm, 0, n)));
-    for (int32_t k = 0; k < n; k++)
-        if (!out[k].skipped) out[k].update_norm = sqrt(e->slots.losses[k]);
     return WEFT_OK;
 }
 
@@ -87,6 +122,7 @@ static void summarise(weft_engine *e, weft_round_report *r, double weight_sum) {
         weft_client_report *c = &e->reports[i];
         c->weight /= weight_sum;
         r->steps += c->steps;
+        if (c->steps > r->local_steps) r->local_steps = c->steps;
         r->examples += c->examples;
         r->tokens += c->tokens;
         if (c->skipped)
@@ -96,48 +132,60 @@ static void summarise(weft_engine *e, weft_round_report *r, double weight_sum) {
     }
 }
 
-/* Every client receives the global adapter; those whose update is used send theirs. */
-static void count_wire(weft_engine *e, weft_round_report *r) {
-    const uint64_t adapter = (uint64_t)e->model.lora.numel * sizeof(float);
-    for (int32_t i = 0; i < r->n_clients; i++) {
-        weft_client_report *c = &e->reports[i];
-        c->wire.down = adapter;
-        c->wire.up = c->skipped ? 0 : adapter;
-        r->wire.down += c->wire.down;
-        r->wire.up += c->wire.up;
-    }
-    e->wire_total.down += r->wire.down;
-    e->wire_total.up += r->wire.up;
-    r->wire_total = e->wire_total;
-}
-
 /* Clients of the wave that starts at `first` of a cohort. */
 static int32_t wave_size(const weft_engine *e, int32_t first) {
     int32_t left = e->cohort_size - first;
     return left < e->slots.n ? left : e->slots.n;
 }
 
+/* Trains until the clients are to synchronise: all their steps, or as long as they agree. *cut: the
+ * last interval between checks was shortened. */
+static weft_status train_wave(weft_engine *e, we_visit *visits, int32_t n, weft_round_report *r,
+                              int64_t *done, int64_t total, bool *cut) {
+    bool is_last = false, goes_on = true;
+    WEFT_TRY(we_wave_begin(e, visits, n));
+    while (goes_on) {
+        is_last = true;
+        for (int32_t k = 0; k < n; k++) {
+            we_visit *v = &visits[k];
+            const int64_t interval = we_visit_interval(e->cfg, epoch_of(e, v->n_rows));
+            if (v->dead) continue;
+            v->until = v->done + interval < v->steps ? v->done + interval : v->steps;
+            *cut = *cut || v->until - v->done < interval;
+            is_last = is_last && v->until == v->steps;
+        }
+        WEFT_TRY(we_wave_run(e, visits, n, r->round, r->learning_rate, &r->packs, done, total));
+        goes_on = false;
+        if (e->fda.ctx) {
+            WEFT_TRY(we_fda_check(e, visits, n, is_last));
+            goes_on = !e->fda.checks[e->fda.n_checks - 1].synchronise;
+        }
+    }
+    return WEFT_OK;
+}
+
 static weft_status run_cohort(weft_engine *e, weft_round_report *r, double *weight_sum) {
     int64_t total = 0, done = 0;
-    for (int32_t i = 0; i < r->n_clients; i++) {
-        int64_t *offset = e->partition->offset + e->cohort[i];
-        total += we_visit_steps(e->cfg, offset[1] - offset[0]);
-    }
-    wk_fill_args zero = {.y = e->server.acc};
-    WEFT_TRY(wk_fill(e->dev, &zero));
+    bool cut = false;
+    we_round_tie_epochs(e);
+    for (int32_t i = 0; i < r->n_clients; i++) total += we_round_steps(e, rows_of(e, e->cohort[i]));
+    WEFT_TRY(we_fda_begin(e));
     WEFT_TRY(we_pager_begin(&e->pager));
     for (int32_t first = 0, n; first < r->n_clients; first += n) {
         n = wave_size(e, first);
         for (int32_t k = 0; k < n; k++) visit_init(e, &e->visits[k], e->cohort[first + k]);
         WEFT_TRY(we_pager_wave(&e->pager, e->cohort + first, n, e->cohort + first + n,
                                wave_size(e, first + n)));
-        WEFT_TRY(we_wave_run(e, e->visits, n, r->round, r->learning_rate, &r->packs, &done, total));
+        WEFT_TRY(train_wave(e, e->visits, n, r, &done, total, &cut));
+        wk_fill_args zero = {.y = e->server.acc}; /* a check may have left something there */
+        if (first == 0) WEFT_TRY(wk_fill(e->dev, &zero));
+        WEFT_TRY(add_updates(e, e->visits, n, e->reports + first, weight_sum));
         for (int32_t k = 0; k < n; k++)
-            we_pager_trained(&e->pager, k, e->slots.before[k] + e->visits[k].steps,
+            we_pager_trained(&e->pager, k, e->slots.before[k] + e->visits[k].done,
                              e->visits[k].dead);
         WEFT_TRY(we_pager_wave_end(&e->pager));
-        WEFT_TRY(add_updates(e, e->visits, n, e->reports + first, weight_sum));
     }
+    we_fda_end(e, r, cut);
     return we_pager_round_end(&e->pager);
 }
 
@@ -159,6 +207,12 @@ weft_status weft_engine_round(weft_engine *e, weft_round_report *report, weft_er
         st = WEFT_FAIL(&e->ctx.err, WEFT_E_ARG, "this engine was opened for evaluation only");
         goto out;
     }
+    if (weft_engine_is_done(e) && e->cfg->fl_total_steps > 0 && !we_engine_rehearses(e)) {
+        st =
+            WEFT_FAIL(&e->ctx.err, WEFT_E_ARG, "the run is over: %lld of %lld local steps are done",
+                      (long long)e->local_steps_total, (long long)e->cfg->fl_total_steps);
+        goto out;
+    }
     we_cohort_sample(e->cfg, e->partition->n_clients, r.round, e->cohort);
     r.learning_rate = we_schedule_rate(e->cfg, r.round);
     WEFT_TRY_GOTO(st, run_cohort(e, &r, &weight_sum), out);
@@ -169,15 +223,21 @@ weft_status weft_engine_round(weft_engine *e, weft_round_report *report, weft_er
                        (long long)r.round, r.n_clients, r.learning_rate);
         goto out;
     }
+    WEFT_TRY_GOTO(st, we_fda_remember(e), out);
     WEFT_TRY_GOTO(st, server_step(e, weight_sum), out);
-    if (!e->clock) e->rounds_done++; /* a benchmark repeats its round */
+    summarise(e, &r, weight_sum);
+    if (!e->clock) { /* a benchmark repeats its round */
+        e->rounds_done++;
+        e->local_steps_total += r.local_steps;
+        we_fda_commit(e, &r);
+    }
+    r.local_steps_total = e->local_steps_total;
+    we_count_wire(e, &r);
     if (e->pager.is_open) { /* the first wave of the next round may be on its way already */
         we_cohort_sample(e->cfg, e->partition->n_clients, e->rounds_done + 1, e->next_cohort);
         we_pager_commit(&e->pager, e->next_cohort, wave_size(e, 0));
     }
     r.swap = swapped(e);
-    summarise(e, &r, weight_sum);
-    count_wire(e, &r);
     *report = r;
 out:
     if (st != WEFT_OK && err) *err = e->ctx.err;

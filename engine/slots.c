@@ -87,15 +87,15 @@ int32_t we_slots_step_number(const we_slots *s, int32_t slot, int64_t t) {
     return number < INT32_MAX ? (int32_t)number : INT32_MAX; /* both corrections are 1 by then */
 }
 
-/* The slots' numbers cut to the first n. */
-static wk_slot_state cut(wk_slot_state state, int64_t n) {
+wk_slot_state we_slots_state(const we_slots *s, int32_t n) {
+    wk_slot_state state = s->state;
     state.step.dim[0] = state.lr.dim[0] = state.sqnorm.dim[0] = state.dead.dim[0] = n;
     return state;
 }
 
 weft_status we_slots_step(we_slots *s, wk_dev *dev, const weft_config *cfg, int32_t n,
                           wk_tensor anchor) {
-    wk_slot_state state = cut(s->state, n);
+    wk_slot_state state = we_slots_state(s, n);
     wk_range(dev, "clip and optimizer");
     WEFT_TRY(wk_upload(dev, state.step, s->step));
     WEFT_TRY(wk_upload(dev, state.lr, s->lr));

@@ -36,6 +36,8 @@ wk_tensor we_slots_moment(const we_slots *s, wk_tensor t, int32_t n);
 WEFT_NODISCARD weft_status we_slots_begin(we_slots *s, wk_dev *dev, int32_t n, wk_tensor x);
 /* The number of step t of the visit in a slot, counted from 1 and over visits. */
 int32_t we_slots_step_number(const we_slots *s, int32_t slot, int64_t t);
+/* The numbers of slots [0, n). */
+wk_slot_state we_slots_state(const we_slots *s, int32_t n);
 /* One optimizer step of all slots whose host step count is > 0, from their gradients. anchor (P) is
  * the global adapter for FedProx. */
 WEFT_NODISCARD weft_status we_slots_step(we_slots *s, wk_dev *dev, const weft_config *cfg,

@@ -237,9 +237,15 @@ void weft_engine_info_get(const weft_engine *engine, weft_engine_info *out);
 
 /* ---- training ---- */
 
-/* Ledger: bytes that a deployment would send. Exact; adapters travel as float32. */
+/* Ledger: bytes that a deployment would send, to the clients and from them. Exact; adapters travel
+ * as float32. By kind:
+ *   model    global adapters and updates
+ *   state    what clients send so that the variance between them can be estimated (fl.sync)
+ *   verdict  whether to go on, after each such check
+ *   once     what a client needs the first time it takes part: the sketch's hash functions */
 typedef struct weft_wire {
-    uint64_t down, up;
+    uint64_t down, up; /* sums of the following */
+    uint64_t model_down, model_up, state_down, state_up, verdict_down, once_down;
 } weft_wire;
 
 typedef struct weft_client_report {
@@ -252,9 +258,32 @@ typedef struct weft_client_report {
     double loss;      /* mean training loss over its steps */
     double last_loss; /* of its last step */
     double update_norm;
-    bool skipped;   /* its gradient was not finite */
-    weft_wire wire; /* the model down; its update up, unless skipped */
+    bool skipped;   /* its gradient or update was not finite */
+    int32_t checks; /* that it answered */
+    weft_wire wire; /* the model down; its update up, unless skipped; what checks take */
 } weft_client_report;
+
+/* The groups of an adapter whose variance is told apart. */
+typedef enum weft_group {
+    WEFT_GROUP_A = 0, /* LoRA A factors */
+    WEFT_GROUP_B = 1,
+    WEFT_GROUP_SAVED = 2, /* lora.modules_to_save */
+    WEFT_GROUPS = 3,
+} weft_group;
+
+/* A look at the variance between the clients of a round (fl.sync=fda, fda-opt):
+ * Var = mean |u_k|^2 - |mean u_k|^2 over their updates u_k so far, the means weighted as the
+ * aggregation, groups weighted by fda.weight_*. */
+typedef struct weft_check {
+    int64_t steps;             /* local steps since the round began, of the client with the most */
+    double estimate;           /* what decides; NaN or infinite: not finite, synchronise */
+    double variance;           /* exact; NaN where fda.variance=rounds leaves it out */
+    double group[WEFT_GROUPS]; /* of each group, unweighted; as variance */
+    double mean_sqnorm;        /* mean |u_k|^2 */
+    double theta;
+    int32_t clients; /* that answered */
+    bool synchronise;
+} weft_check;
 
 /* Optimizer state of clients on its way (client.optimizer_state=keep), in records of one client
  * each. Copies run beside the training; some belong to the round that follows. */
@@ -274,7 +303,16 @@ typedef struct weft_round_report {
     int64_t steps, examples, tokens;
     int64_t packs; /* forward/backward passes over the base */
     weft_wire wire, wire_total;
-    weft_swap swap; /* since the last report; all 0 when nothing is kept */
+    /* Local steps of the client with the most, in this round and in all: the time that a
+     * deployment's clients train. */
+    int64_t local_steps, local_steps_total;
+    int64_t barriers; /* times that all clients wait for each other */
+    /* fl.sync=fda, fda-opt; else none and 0. */
+    const weft_check *checks; /* (n_checks) until the next round; the last one ended the round */
+    int32_t n_checks;
+    double theta, theta_next; /* of this round and the next, if there is a threshold */
+    bool kept_theta; /* an estimate or the variance was not finite, so theta was not adapted */
+    weft_swap swap;  /* since the last report; all 0 when nothing is kept */
 } weft_round_report;
 
 /* One round, blocking. WEFT_E_DIVERGED when every client of the cohort failed; WEFT_E_STOPPED from
@@ -283,6 +321,8 @@ typedef struct weft_round_report {
 WEFT_NODISCARD weft_status weft_engine_round(weft_engine *engine, weft_round_report *report,
                                              weft_error *err);
 int64_t weft_engine_rounds_done(const weft_engine *engine);
+/* All of fl.num_rounds or fl.total_steps is done. */
+bool weft_engine_is_done(const weft_engine *engine);
 
 /* ---- evaluation ---- */
 
@@ -344,7 +384,7 @@ WEFT_NODISCARD weft_status weft_engine_adapter_write(weft_engine *engine, const 
  * if there had been no other. What is drawn (cohorts, orders of rows, dropout) is a function of the
  * seed and the round's number and needs no state. */
 
-#define WEFT_STATE_TENSORS 6
+#define WEFT_STATE_TENSORS 8
 
 /* One array of it. Moved row by row, a row being everything below dim[0]. */
 typedef struct weft_state_tensor {
@@ -360,8 +400,9 @@ typedef struct weft_identity {
 } weft_identity;
 
 typedef struct weft_state {
-    int64_t rounds_done;
+    int64_t rounds_done, local_steps_total;
     weft_wire wire_total;
+    double theta; /* of the next round, where fl.sync adapts it; else 0 */
     weft_identity identity;
     int32_t n_tensors;
     weft_state_tensor tensor[WEFT_STATE_TENSORS]; /* larger elements first, then by name */

@@ -19,7 +19,8 @@ typedef struct frame {
 } frame;
 
 static double x_of(wh_chart_x kind, const wh_point *p) {
-    return kind == WH_X_ROUND ? p->round : kind == WH_X_BYTES ? p->bytes : p->seconds;
+    const double x[] = {p->round, p->bytes, p->seconds, p->steps};
+    return x[kind];
 }
 
 static double place_x(const frame *f, double x) {
@@ -81,7 +82,7 @@ static void measure_band(range *x, range *y, const wh_chart *chart) {
 
 static void add_axes(wh_text *to, const wh_chart *chart, const frame *f) {
     static const char *const X_TITLE[] = {"round", "bytes on the wire, up and down",
-                                          "training time"};
+                                          "training time", "local steps of a client"};
     char label[64];
     for (double v = wh_scale_first(&f->y); v <= f->y.hi + 1e-9 * f->y.step; v += f->y.step) {
         double y = place_y(f, v);
@@ -112,8 +113,12 @@ static void add_title(wh_text *to, const wh_chart *chart, const wh_chart_line *l
     if (chart->x == WH_X_BYTES) wh_html_textf(to, ", %s", wh_units_wire(a, sizeof a, p->bytes));
     if (chart->x == WH_X_SECONDS)
         wh_html_textf(to, ", %s", wh_units_seconds(a, sizeof a, p->seconds));
+    if (chart->x == WH_X_STEPS)
+        wh_html_textf(to, ", %s local steps", wh_html_number(a, sizeof a, p->steps, 0));
     int decimals = fabs(p->y) < 100.0 ? 4 : fabs(p->y) < 10000.0 ? 1 : 0;
-    wh_html_textf(to, ": %s", wh_html_number(b, sizeof b, p->y, decimals));
+    wh_html_textf(to, ": %s",
+                  chart->y_unit == WH_UNIT_REAL ? wh_float_text(b, (float)p->y)
+                                                : wh_html_number(b, sizeof b, p->y, decimals));
     wh_text_add(to, "</title>");
 }
 
@@ -238,7 +243,7 @@ static bool add_svg(wh_text *to, const wh_chart *chart, wh_point *point) {
     if (chart->from_zero) widen(&y, 0.0);
     if (chart->x != WH_X_ROUND) widen(&x, 0.0);
     frame f = {.left = LEFT, .right = WIDTH - margin, .top = TOP, .bottom = HEIGHT - BOTTOM};
-    static const wh_unit X_UNIT[] = {WH_UNIT_WHOLE, WH_UNIT_BYTES, WH_UNIT_SECONDS};
+    static const wh_unit X_UNIT[] = {WH_UNIT_WHOLE, WH_UNIT_BYTES, WH_UNIT_SECONDS, WH_UNIT_COUNT};
     f.x = wh_scale_make(x.lo, x.hi, X_UNIT[chart->x], margin > 100 ? 5 : 7);
     f.y = wh_scale_make(y.lo, y.hi, chart->y_unit, 6);
 

@@ -15,6 +15,7 @@ typedef enum wh_unit {
     WH_UNIT_COUNT = 2,   /* in thousands, millions, … when large */
     WH_UNIT_BYTES = 3,   /* decimal: kB, MB, … */
     WH_UNIT_SECONDS = 4, /* seconds, minutes or hours */
+    WH_UNIT_REAL = 5,    /* of any size: in powers of ten when small or large */
 } wh_unit;
 
 /* lo…hi with ticks at multiples of step; shown as value/divisor `unit`. */
@@ -33,7 +34,12 @@ const char *wh_scale_label(char *out, size_t n, const wh_scale *scale, double va
 
 /* ---- curves ---- */
 
-typedef enum wh_chart_x { WH_X_ROUND = 0, WH_X_BYTES = 1, WH_X_SECONDS = 2 } wh_chart_x;
+typedef enum wh_chart_x {
+    WH_X_ROUND = 0,
+    WH_X_BYTES = 1,
+    WH_X_SECONDS = 2,
+    WH_X_STEPS = 3,
+} wh_chart_x;
 
 typedef struct wh_chart_line {
     const char *name;

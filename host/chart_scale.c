@@ -18,6 +18,8 @@ static double nice_step(double x) {
 static void choose_unit(wh_scale *s, double largest, wh_unit unit) {
     static const char *const BYTES[] = {"B", "kB", "MB", "GB", "TB", "PB"};
     static const char *const COUNT[] = {"", "thousand", "million", "billion", "10^12", "10^15"};
+    static const char *const REAL[] = {"10^-18", "10^-15", "10^-12", "10^-9", "10^-6",
+                                       "10^-3",  "",       "10^3",   "10^6",  "10^9"};
     s->divisor = 1.0, s->unit = "";
     if (unit == WH_UNIT_SECONDS) {
         s->unit = largest < 300.0 ? "s" : largest < 3.0 * 3600.0 ? "min" : "h";
@@ -27,6 +29,11 @@ static void choose_unit(wh_scale *s, double largest, wh_unit unit) {
         if (unit == WH_UNIT_BYTES || largest >= 1e5)
             for (; i < 5 && largest >= 1000.0; i++) largest /= 1000.0, s->divisor *= 1000.0;
         s->unit = unit == WH_UNIT_BYTES ? BYTES[i] : COUNT[i];
+    } else if (unit == WH_UNIT_REAL && largest > 0.0) {
+        int i = 6;
+        for (; i > 0 && largest < 0.1; i--) largest *= 1000.0, s->divisor /= 1000.0;
+        for (; i < 9 && largest >= 1e4; i++) largest /= 1000.0, s->divisor *= 1000.0;
+        s->unit = REAL[i];
     }
 }
 

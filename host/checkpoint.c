@@ -2,13 +2,15 @@
 
 #include "host/folder.h"
 #include "host/json_util.h"
+#include "host/wire_kinds.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { FORMAT = 1, MAX_NOTE = 256 << 20 };
+enum { FORMAT = 2, MAX_NOTE = 256 << 20 };
 
 static const char folder_name[] = "checkpoints";
 static const char tensors_file[] = "state.safetensors";
@@ -153,6 +155,9 @@ static json_t *state_json(const weft_state *s, const json_t *note) {
     o = wh_json_with(o, "round", json_integer(s->rounds_done));
     o = wh_json_with(o, "wire_down_total_bytes", json_integer((json_int_t)s->wire_total.down));
     o = wh_json_with(o, "wire_up_total_bytes", json_integer((json_int_t)s->wire_total.up));
+    o = wh_json_with(o, "wire_total_bytes", wh_wire_json(&s->wire_total));
+    o = wh_json_with(o, "local_steps_total", json_integer(s->local_steps_total));
+    o = wh_json_with(o, "theta", wh_json_real(s->theta));
     o = wh_json_with(o, "identity", identity);
     o = wh_json_with(o, "checksum", hex(s->checksum));
     return wh_json_with(o, "note", json_deep_copy(note));
@@ -221,8 +226,24 @@ static weft_status get_hex(const json_t *object, const char *where, const char *
     return WEFT_OK;
 }
 
+/* The sums are there for people, and must be those of the kinds. */
+static weft_status read_wire(weft_wire *wire, const json_t *json, const char *path,
+                             weft_error *err) {
+    int64_t down = 0, up = 0;
+    json_t *kinds = NULL;
+    WEFT_TRY(wh_json_int(json, path, "wire_down_total_bytes", 0, INT64_MAX, &down, err));
+    WEFT_TRY(wh_json_int(json, path, "wire_up_total_bytes", 0, INT64_MAX, &up, err));
+    WEFT_TRY(wh_json_child(json, path, "wire_total_bytes", JSON_OBJECT, &kinds, err));
+    WEFT_TRY(wh_wire_read(wire, kinds, path, err));
+    if (wire->down == (uint64_t)down && wire->up == (uint64_t)up) return WEFT_OK;
+    return WEFT_FAIL(err, WEFT_E_DATA,
+                     "%s: wire_total_bytes add up to %" PRIu64 " down and %" PRIu64
+                     " up, expected %" PRId64 " and %" PRId64,
+                     path, wire->down, wire->up, down, up);
+}
+
 static weft_status read_json(wh_checkpoint *c, const char *path, weft_error *err) {
-    int64_t format = 0, down = 0, up = 0;
+    int64_t format = 0;
     json_t *identity = NULL, *note = NULL;
     weft_state *s = &c->state;
     WEFT_TRY(wh_json_load(&c->json, path, MAX_NOTE, err));
@@ -231,9 +252,11 @@ static weft_status read_json(wh_checkpoint *c, const char *path, weft_error *err
         return WEFT_FAIL(err, WEFT_E_DATA, "%s: checkpoint format %" PRId64 ", this is %d", path,
                          format, FORMAT);
     WEFT_TRY(wh_json_int(c->json, path, "round", 0, INT64_MAX, &s->rounds_done, err));
-    WEFT_TRY(wh_json_int(c->json, path, "wire_down_total_bytes", 0, INT64_MAX, &down, err));
-    WEFT_TRY(wh_json_int(c->json, path, "wire_up_total_bytes", 0, INT64_MAX, &up, err));
-    s->wire_total = (weft_wire){.down = (uint64_t)down, .up = (uint64_t)up};
+    WEFT_TRY(read_wire(&s->wire_total, c->json, path, err));
+    WEFT_TRY(
+        wh_json_int(c->json, path, "local_steps_total", 0, INT64_MAX, &s->local_steps_total, err));
+    WEFT_TRY(wh_json_number(c->json, path, "theta", &s->theta, err));
+    if (!isfinite(s->theta)) return WEFT_FAIL(err, WEFT_E_DATA, "%s: theta is not finite", path);
     WEFT_TRY(wh_json_child(c->json, path, "identity", JSON_OBJECT, &identity, err));
     WEFT_TRY(get_hex(identity, path, "base", &s->identity.base, err));
     WEFT_TRY(get_hex(identity, path, "train", &s->identity.train, err));

@@ -49,9 +49,12 @@ static bool main_metric(const json_t *run, const char *part, double *metric, dou
     return true;
 }
 
-static void wire_cell(wh_text_table *t, double bytes) {
-    char text[32];
-    wh_text_table_cell(t, "%s", wh_units_grouped(text, sizeof text, (int64_t)bytes));
+/* A whole number; runs of an older version do not tell all. */
+static void count_cell(wh_text_table *t, const json_t *run, const char *key) {
+    char text[32] = "-";
+    const double value = wh_json_number_or_nan(run, key);
+    if (fabs(value) < 1e18) (void)wh_units_grouped(text, sizeof text, (int64_t)value);
+    wh_text_table_cell(t, "%s", text);
 }
 
 static void metric_cells(wh_text_table *t, double metric, double loss) {
@@ -59,6 +62,8 @@ static void metric_cells(wh_text_table *t, double metric, double loss) {
     wh_text_table_cell(t, "%s", wh_units_metric(text, sizeof text, metric));
     wh_text_table_cell(t, "%s", wh_units_metric(text, sizeof text, loss));
 }
+
+static const char *const COUNTS[] = {"local_steps", "barriers", "bytes_up", "bytes_down"};
 
 /* What the columns are; without any evaluation, training losses stand where metrics would. */
 typedef struct columns {
@@ -74,7 +79,7 @@ static void baseline_row(wh_text_table *t, json_t *const *runs, int n, const cha
         wh_text_table_cell(t, "%s", name);
         for (int c = 0; c < 3; c++) wh_text_table_cell(t, "-");
         metric_cells(t, metric, loss);
-        for (int c = 0; c < 3; c++) wh_text_table_cell(t, "-");
+        for (int c = 0; c < 5; c++) wh_text_table_cell(t, "-");
         return;
     }
 }
@@ -83,7 +88,9 @@ static void baseline_row(wh_text_table *t, json_t *const *runs, int n, const cha
 static void rounds_cell(wh_text_table *t, const json_t *run) {
     double done = wh_json_number_or_nan(run, "rounds_done"),
            planned = wh_json_number_or_nan(run, "num_rounds");
-    if (isfinite(planned) && done != planned) {
+    const int64_t steps = wh_json_whole_or_zero(run, "total_steps");
+    const bool by_steps = steps > 0 && wh_json_whole_or_zero(run, "local_steps") >= steps;
+    if (isfinite(planned) && done != planned && !by_steps) {
         wh_text_table_cell(t, "%.0f/%.0f", done, planned);
     } else {
         wh_text_table_cell(t, "%.0f", done);
@@ -105,8 +112,7 @@ static void run_row(wh_text_table *t, const json_t *run, const columns *c) {
         wh_text_table_cell(
             t, "%s", wh_units_metric(text, sizeof text, wh_json_number_or_nan(run, "train_loss")));
     }
-    wire_cell(t, wh_json_number_or_nan(run, "bytes_up"));
-    wire_cell(t, wh_json_number_or_nan(run, "bytes_down"));
+    for (int i = 0; i < 4; i++) count_cell(t, run, COUNTS[i]);
     wh_text_table_cell(
         t, "%s", wh_units_seconds(text, sizeof text, wh_json_number_or_nan(run, "seconds_train")));
 }
@@ -134,13 +140,14 @@ static weft_status print_table(json_t *const *runs, int n, weft_error *err) {
     WEFT_TRY(choose_columns(&c, runs, n, err));
     wh_text_table t;
     wh_text text = {0};
-    wh_text_table_init(&t, c.evaluated ? "llrrrrrrr" : "llrrrrrr");
+    wh_text_table_init(&t, c.evaluated ? "llrrrrrrrrr" : "llrrrrrrrr");
     static const char *const HEAD[] = {"run", "strategy", "clients", "rounds"};
     for (int i = 0; i < 4; i++) wh_text_table_cell(&t, "%s", HEAD[i]);
     if (c.evaluated) wh_text_table_cell(&t, "%s", wh_metrics_main_name(c.regression));
     wh_text_table_cell(&t, c.evaluated ? "loss" : "train loss");
-    static const char *const REST[] = {"bytes up", "bytes down", "training"};
-    for (int i = 0; i < 3; i++) wh_text_table_cell(&t, "%s", REST[i]);
+    static const char *const REST[] = {"local steps", "barriers", "bytes up", "bytes down",
+                                       "training"};
+    for (int i = 0; i < 5; i++) wh_text_table_cell(&t, "%s", REST[i]);
     if (c.evaluated) {
         baseline_row(&t, runs, n, "majority",
                      c.regression ? "(training mean)" : "(majority class)");
@@ -226,9 +233,11 @@ const wh_verb wh_verb_compare = {
     .summary = "put several finished runs side by side",
     .details =
         "Reads summary.json of each run folder and prints one row per run: strategy, clients\n"
-        "per round, rounds, the main metric on the test rows, bytes on the wire, training\n"
-        "time; the baselines of the first run that has them on top. --plot draws quality by\n"
-        "rounds, bytes and time, as one file that opens without a network.",
+        "per round, rounds, the main metric on the test rows, local steps (of the client with\n"
+        "the most, over the rounds), times that all clients wait for each other, bytes on the\n"
+        "wire, training time; the baselines of the first run that has them on top. --plot\n"
+        "draws quality by rounds, bytes, time and local steps, as one file that opens without\n"
+        "a network.",
     .example = "weft compare runs/iid runs/dirichlet runs/pooled\n"
                "weft compare runs/* --plot compare.html",
     .min_words = 1,

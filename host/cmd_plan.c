@@ -16,14 +16,12 @@ weft_status wh_plan_run(const wh_cli *cli, weft_error *err) {
     weft_status st = weft_plan_build(&plan, &options, err);
     if (st == WEFT_OK) {
         wh_plan_add_host(&plan, &job);
-        int64_t rounds = weft_config_int(job.config, "fl.num_rounds");
-        int64_t cohort = weft_config_int(job.config, "fl.clients_per_round");
         wh_progress_end(&job.progress);
         if (cli->json) {
-            st = wh_output_json(wh_plan_json(&plan, rounds, cohort), err);
+            st = wh_output_json(wh_plan_json(&plan, job.config), err);
         } else {
             wh_text text = {0};
-            wh_plan_text(&text, &plan, rounds, cohort);
+            wh_plan_text(&text, &plan, job.config);
             st = wh_output_text(&text, err);
         }
     }

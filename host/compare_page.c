@@ -30,7 +30,8 @@ static void add_level(wh_chart *chart, const runs *r, const char *part, const ch
 
 static void add_chart(wh_text *to, const runs *r, const char *what, wh_chart_x x,
                       size_t curve_offset, wh_unit unit, bool levels) {
-    static const char *const OVER[] = {"by round", "by bytes on the wire", "by training time"};
+    static const char *const OVER[] = {"by round", "by bytes on the wire", "by training time",
+                                       "by local steps"};
     char title[96];
     (void)snprintf(title, sizeof title, "%s %s", what, OVER[x]);
     wh_chart chart = {.title = title, .x = x, .y_unit = unit, .from_zero = unit == WH_UNIT_COUNT};
@@ -52,7 +53,7 @@ static void add_charts(wh_text *to, const runs *r) {
     wh_text_add(to, "<div class=\"charts\">\n");
     if (r->evaluated) {
         (void)snprintf(what, sizeof what, "Test %s", metric_label(r));
-        for (int x = 0; x < 3; x++)
+        for (int x = 0; x < 4; x++)
             add_chart(to, r, what, (wh_chart_x)x, offsetof(wh_run_view, metric), WH_UNIT_PLAIN,
                       true);
         add_chart(to, r, "Test loss", WH_X_ROUND, offsetof(wh_run_view, eval_loss), WH_UNIT_PLAIN,
@@ -60,7 +61,7 @@ static void add_charts(wh_text *to, const runs *r) {
         add_chart(to, r, "Training loss", WH_X_ROUND, offsetof(wh_run_view, loss), WH_UNIT_PLAIN,
                   false);
     } else {
-        for (int x = 0; x < 3; x++)
+        for (int x = 0; x < 4; x++)
             add_chart(to, r, "Training loss", (wh_chart_x)x, offsetof(wh_run_view, loss),
                       WH_UNIT_PLAIN, false);
     }
@@ -70,9 +71,10 @@ static void add_charts(wh_text *to, const runs *r) {
 }
 
 static void add_row(wh_text *to, const wh_run_view *v, const char *label, bool metric) {
-    char cell[7][40];
-    const char *list[7] = {cell[0], cell[1], cell[2], cell[3], cell[4], cell[5], cell[6]};
+    char cell[9][40];
+    const char *list[9];
     int n = 0, size = sizeof cell[0];
+    for (int i = 0; i < 9; i++) list[i] = cell[i];
     int64_t planned = wh_run_view_planned(v);
     if (v->rounds == planned || planned == 0) {
         (void)snprintf(cell[n++], (size_t)size, "%" PRId64, v->rounds);
@@ -87,6 +89,12 @@ static void add_row(wh_text *to, const wh_run_view *v, const char *label, bool m
     }
     (void)wh_units_metric(cell[n++], (size_t)size,
                           v->loss->n_points ? v->loss->last.y : (double)NAN);
+    if (v->local_steps > 0) { /* of runs that tell */
+        (void)wh_units_grouped(cell[n++], (size_t)size, v->local_steps);
+        (void)wh_units_grouped(cell[n++], (size_t)size, v->barriers);
+    } else {
+        for (int i = 0; i < 2; i++) (void)snprintf(cell[n++], (size_t)size, "-");
+    }
     (void)wh_units_wire(cell[n++], (size_t)size, v->bytes_down);
     (void)wh_units_wire(cell[n++], (size_t)size, v->bytes_up);
     (void)wh_units_seconds(cell[n++], (size_t)size, v->seconds);
@@ -97,7 +105,8 @@ static void add_table(wh_text *to, const runs *r) {
     wh_text_add(to, "<h2>At the end</h2>\n<div class=\"scroll\"><table>\n<tr><th>run</th><th>rounds"
                     "</th>");
     if (r->evaluated) wh_text_addf(to, "<th>%s</th><th>test loss</th>", metric_label(r));
-    wh_text_add(to, "<th>training loss</th><th>bytes down</th><th>bytes up</th><th>training time"
+    wh_text_add(to, "<th>training loss</th><th>local steps</th><th>barriers</th><th>bytes "
+                    "down</th><th>bytes up</th><th>training time"
                     "</th></tr>\n");
     for (int i = 0; i < r->n; i++) add_row(to, r->view[i], r->label[i], r->evaluated != NULL);
     wh_text_add(to, "</table></div>\n");

@@ -11,8 +11,9 @@ enum { WH_CURVE_BINS = 400, WH_CURVE_POINTS = 2 * WH_CURVE_BINS + 1 };
 
 /* A value after a round, with what it took to get there. */
 typedef struct wh_point {
-    double round, bytes, seconds; /* bytes both ways; seconds of training; NaN: not known */
-    double y;                     /* NaN: a gap */
+    /* bytes both ways; seconds of training; local steps of a client; NaN: not known */
+    double round, bytes, seconds, steps;
+    double y; /* NaN: a gap */
 } wh_point;
 
 typedef struct wh_curve_bin {

@@ -8,6 +8,7 @@
 #include "host/units.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -171,17 +172,27 @@ void wh_job_close(wh_job *job) {
 
 /* ---- for the engine ---- */
 
+/* Rounds of this process to the end of the run, after `done` of them: where local steps may end it
+ * earlier, as many as these take at their mean length so far; NaN before there is one. */
+static double all_rounds(const wh_job *job, int64_t done) {
+    const wh_progress_state *s = &job->progress.state;
+    const double most = (double)(s->num_rounds - job->first_round + 1);
+    if (s->total_steps == 0) return most;
+    const double steps = (double)(s->steps - job->first_steps);
+    if (done <= 0 || !(steps > 0.0)) return (double)NAN;
+    return fmin(most, (double)(s->total_steps - job->first_steps) / steps * (double)done);
+}
+
 /* Time to the end of the run, counting the share of the round that is done. */
 static void estimate(wh_job *job, weft_phase phase) {
     wh_progress_state *s = &job->progress.state;
     if (job->loop_started <= 0.0) return;
-    double part = phase != WEFT_PHASE_TRAIN ? 1.0
-                  : s->total > 0            ? (double)s->done / (double)s->total
-                                            : 0.0;
+    const bool in_round = phase == WEFT_PHASE_TRAIN;
+    double part = !in_round ? 1.0 : s->total > 0 ? (double)s->done / (double)s->total : 0.0;
     double rounds = (double)(s->round - job->first_round) + part;
-    double all = (double)(s->num_rounds - job->first_round + 1);
+    double all = all_rounds(job, s->round - job->first_round + !in_round);
     /* The first instants of a run say nothing about its length. */
-    if (rounds * 200.0 < all && rounds < 0.5) return;
+    if (isnan(all) || (rounds * 200.0 < all && rounds < 0.5)) return;
     s->seconds_left = wh_progress_left(wh_clock() - job->loop_started, rounds, all);
 }
 
@@ -244,6 +255,10 @@ void wh_job_tell_device(wh_job *job, const weft_engine_info *info) {
     wh_log_info(&job->log, "device: %s (%s), %s, %d thread%s; %s", info->backend,
                 info->backend_note, info->hidden_dtype, info->threads,
                 info->threads == 1 ? "" : "s", info->device_reason);
+}
+
+bool wh_job_has_checks(const wh_job *job) {
+    return strcmp(weft_config_text(job->config, "fl.sync"), "fixed") != 0;
 }
 
 int32_t wh_job_clients(const wh_job *job) {

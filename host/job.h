@@ -32,6 +32,7 @@ typedef struct wh_job {
     wh_state_file state; /* of clients, when memory does not hold it */
     double loop_started; /* wh_clock() at the start of the rounds; 0: not in them */
     int64_t first_round; /* of this process */
+    int64_t first_steps; /* local steps before it */
     double rows_seconds, partition_seconds; /* it took to open them */
     bool has_looked;                        /* for the plugin */
     wh_plugin plugin;
@@ -51,6 +52,8 @@ weft_engine_options wh_job_engine_options(wh_job *job);
 /* One line for the log: which device computes, in which dtype, and why. */
 void wh_job_tell_device(wh_job *job, const weft_engine_info *info);
 
+/* Whether rounds look at the variance between their clients (fl.sync). */
+bool wh_job_has_checks(const wh_job *job);
 /* The clients that a round samples from. */
 int32_t wh_job_clients(const wh_job *job);
 /* Short name of the data for run names and tables: the training file without folder and suffix. */

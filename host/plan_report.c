@@ -5,6 +5,8 @@
 #include "host/units.h"
 
 #include <inttypes.h>
+#include <math.h>
+#include <string.h>
 
 void wh_plan_memory_text(wh_text *to, const weft_plan *plan) {
     wh_text_table t;
@@ -34,7 +36,19 @@ static void work_row(wh_text_table *t, const char *name, double a_round, double 
     wh_text_table_cell(t, "%s%s", unit(text, sizeof text, a_round * rounds), suffix);
 }
 
-void wh_plan_text(wh_text *to, const weft_plan *plan, int64_t rounds, int64_t cohort) {
+int64_t wh_plan_rounds(const weft_plan *plan, const weft_config *config) {
+    const int64_t rounds = weft_config_int(config, "fl.num_rounds");
+    const double steps = (double)weft_config_int(config, "fl.total_steps"),
+                 a_round = plan->steps / (double)weft_config_int(config, "fl.clients_per_round");
+    if (!(steps > 0.0) || !(a_round > 0.0) || steps / a_round > (double)rounds) return rounds;
+    return (int64_t)ceil(steps / a_round);
+}
+
+void wh_plan_text(wh_text *to, const weft_plan *plan, const weft_config *config) {
+    const int64_t rounds = wh_plan_rounds(plan, config),
+                  cohort = weft_config_int(config, "fl.clients_per_round");
+    const bool by_steps = weft_config_int(config, "fl.total_steps") > 0;
+    const char *sync = weft_config_text(config, "fl.sync");
     char a[32], b[32];
     double n = (double)rounds;
     wh_text_addf(to, "model      %s parameters frozen, %s trained and sent (%.2f %%)\n",
@@ -47,10 +61,15 @@ void wh_plan_text(wh_text *to, const weft_plan *plan, int64_t rounds, int64_t co
     wh_text_addf(to, "device     %s, %s; %s\n", plan->backend, plan->hidden_dtype,
                  plan->device_reason);
     wh_text_addf(to,
-                 "schedule   %" PRId64 " round%s of %" PRId64
-                 " client%s, %d trained at once, packs of %" PRId64 " tokens\n\n",
-                 rounds, rounds == 1 ? "" : "s", cohort, cohort == 1 ? "" : "s", plan->slots,
-                 plan->pack_tokens);
+                 "schedule   %s%" PRId64 " round%s of %" PRId64
+                 " client%s, %d trained at once, packs of %" PRId64 " tokens\n",
+                 by_steps ? "about " : "", rounds, rounds == 1 ? "" : "s", cohort,
+                 cohort == 1 ? "" : "s", plan->slots, plan->pack_tokens);
+    if (strcmp(sync, "fixed") != 0)
+        wh_text_addf(
+            to, "           fl.sync=%s decides how long a round is; below it has a usual length\n",
+            sync);
+    wh_text_add(to, "\n");
     wh_plan_memory_text(to, plan);
     wh_text_table t;
     wh_text_table_init(&t, "lrr");
@@ -81,7 +100,9 @@ json_t *wh_plan_memory_json(const weft_plan *plan) {
     return memory;
 }
 
-json_t *wh_plan_json(const weft_plan *plan, int64_t rounds, int64_t cohort) {
+json_t *wh_plan_json(const weft_plan *plan, const weft_config *config) {
+    const int64_t rounds = wh_plan_rounds(plan, config),
+                  cohort = weft_config_int(config, "fl.clients_per_round");
     return json_pack(
         "{s:I, s:I, s:s, s:s, s:I, s:I, s:i, s:I, s:o, s:I, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o}}",
         "rounds", (json_int_t)rounds, "clients_per_round", (json_int_t)cohort, "backend",

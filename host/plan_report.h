@@ -6,12 +6,13 @@
 
 #include <jansson.h>
 
-/* `rounds` scales the totals; `cohort` is the number of clients in a round. */
-void wh_plan_text(wh_text *to, const weft_plan *plan, int64_t rounds, int64_t cohort);
+/* Rounds that the run will have: fl.num_rounds, or about as many as make fl.total_steps. */
+int64_t wh_plan_rounds(const weft_plan *plan, const weft_config *config);
+void wh_plan_text(wh_text *to, const weft_plan *plan, const weft_config *config);
 /* The memory items alone, with their total. */
 void wh_plan_memory_text(wh_text *to, const weft_plan *plan);
 /* *Owned*; NULL when memory is out. The second: bytes by item. */
-json_t *wh_plan_json(const weft_plan *plan, int64_t rounds, int64_t cohort);
+json_t *wh_plan_json(const weft_plan *plan, const weft_config *config);
 json_t *wh_plan_memory_json(const weft_plan *plan);
 
 #endif

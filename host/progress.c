@@ -65,8 +65,15 @@ static int make_fields(field *f, const wh_progress_state *s) {
     bool in_rounds = s->num_rounds > 0, has_end = isfinite(s->seconds_left);
     if (in_rounds) {
         f[n].drop = DROP_ROUND;
-        (void)snprintf(f[n++].text, MAX_FIELD, "round %" PRId64 "/%" PRId64, s->round,
-                       s->num_rounds);
+        if (s->total_steps > 0) { /* how many rounds that makes shows at the end */
+            f[n].shorten = SHORTEN_SHARE;
+            (void)snprintf(f[n].brief, MAX_FIELD, "round %" PRId64, s->round);
+            (void)snprintf(f[n++].text, MAX_FIELD, "round %" PRId64 "  step %" PRId64 "/%" PRId64,
+                           s->round, s->steps, s->total_steps);
+        } else {
+            (void)snprintf(f[n++].text, MAX_FIELD, "round %" PRId64 "/%" PRId64, s->round,
+                           s->num_rounds);
+        }
     }
     if (s->label && s->label[0]) {
         f[n].drop = in_rounds ? DROP_LABEL : DROP_ROUND;

@@ -10,12 +10,13 @@
 #include "host/log.h"
 
 typedef struct wh_progress_state {
-    const char *label;         /* "round", "evaluating", … */
-    int64_t round, num_rounds; /* num_rounds 0: not in the rounds loop */
-    int64_t done, total;       /* inside the phase */
-    double loss;               /* NaN: not known yet, as below */
-    double metric;             /* of the last evaluation */
-    const char *metric_name;   /* "acc" or "r" */
+    const char *label;          /* "round", "evaluating", … */
+    int64_t round, num_rounds;  /* num_rounds 0: not in the rounds loop */
+    int64_t steps, total_steps; /* local steps so far; of fl.total_steps, 0: rounds alone count */
+    int64_t done, total;        /* inside the phase */
+    double loss;                /* NaN: not known yet, as below */
+    double metric;              /* of the last evaluation */
+    const char *metric_name;    /* "acc" or "r" */
     double client_updates_per_s, tokens_per_s;
     double wire_up, wire_down; /* bytes so far */
     double seconds_left;

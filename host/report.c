@@ -4,6 +4,7 @@
 #include "host/run_log.h"
 #include "host/text_table.h"
 #include "host/units.h"
+#include "host/wire_kinds.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -42,6 +43,7 @@ json_t *wh_summary_json(const wh_summary *s) {
     o = wh_json_with(o, "num_clients", json_integer(s->num_clients));
     o = wh_json_with(o, "clients_per_round", json_integer(s->clients_per_round));
     o = wh_json_with(o, "num_rounds", json_integer(s->rounds_planned));
+    o = wh_json_with(o, "total_steps", json_integer(s->total_steps));
     o = wh_json_with(o, "rounds_done", json_integer(s->rounds_done));
     o = wh_json_with(o, "stopped_by_signal", s->signal ? json_integer(s->signal) : json_null());
     o = wh_json_with(o, "train_rows", json_integer(s->train_rows));
@@ -49,12 +51,16 @@ json_t *wh_summary_json(const wh_summary *s) {
     o = wh_json_with(o, "base_parameters", json_integer(s->base_parameters));
     o = wh_json_with(o, "adapter_parameters", json_integer(s->adapter_numel));
     o = wh_json_with(o, "steps", json_integer(s->steps));
+    o = wh_json_with(o, "local_steps", json_integer(s->local_steps));
+    o = wh_json_with(o, "barriers", json_integer(s->barriers));
+    o = wh_json_with(o, "checks", json_integer(s->checks));
     o = wh_json_with(o, "examples", json_integer(s->examples));
     o = wh_json_with(o, "tokens", json_integer(s->tokens));
     o = wh_json_with(o, "train_loss",
                      s->rounds_done > 0 ? wh_json_real(s->train_loss) : json_null());
     o = wh_json_with(o, "bytes_up", integer(s->wire.up));
     o = wh_json_with(o, "bytes_down", integer(s->wire.down));
+    o = wh_json_with(o, "bytes_by_kind", wh_wire_json(&s->wire));
     o = wh_json_with(o, "seconds_train", wh_json_real(s->seconds_train));
     o = wh_json_with(o, "seconds_total", wh_json_real(s->seconds_total));
     if (s->has_metrics) {
@@ -107,26 +113,63 @@ static void add_pair(wh_text_table *t, const char *name, const char *value) {
     wh_text_table_cell(t, "%s", value);
 }
 
+static void bytes_pair(wh_text_table *t, const char *name, uint64_t bytes) {
+    char line[96], a[32], b[32];
+    (void)snprintf(line, sizeof line, "%s bytes (%s)",
+                   wh_units_grouped(a, sizeof a, (int64_t)bytes),
+                   wh_units_wire(b, sizeof b, (double)bytes));
+    add_pair(t, name, line);
+}
+
+/* One direction of the ledger, its kinds too where there is more than models. */
+static void sent(wh_text_table *t, const wh_summary *s, bool up) {
+    bytes_pair(t, up ? "sent up" : "sent down", up ? s->wire.up : s->wire.down);
+    for (int i = 0; i < WH_WIRE_KINDS && wh_wire_has_more(&s->wire); i++) {
+        char name[32];
+        const uint64_t bytes = wh_wire_bytes(&s->wire, i);
+        (void)snprintf(name, sizeof name, "  %s", wh_wire_kinds[i].title);
+        if (wh_wire_kinds[i].is_up == up && bytes > 0) bytes_pair(t, name, bytes);
+    }
+}
+
+static void local_work(wh_text_table *t, const wh_summary *s) {
+    char line[160], checks[48] = "", a[32], b[32], c[32];
+    if (s->checks > 0)
+        (void)snprintf(checks, sizeof checks, ", %s check%s of the variance",
+                       wh_units_grouped(c, sizeof c, s->checks), s->checks == 1 ? "" : "s");
+    (void)snprintf(line, sizeof line, "%s, of each round's busiest client%s, %s barrier%s",
+                   wh_units_grouped(a, sizeof a, s->local_steps), checks,
+                   wh_units_grouped(b, sizeof b, s->barriers), s->barriers == 1 ? "" : "s");
+    add_pair(t, "local steps", line);
+}
+
+/* "3 of 12", or what ended it before. */
+static const char *rounds_text(char *out, size_t n, const wh_summary *s) {
+    if (s->total_steps > 0 && s->local_steps >= s->total_steps) {
+        (void)snprintf(out, n, "%" PRId64 ", until %" PRId64 " local steps", s->rounds_done,
+                       s->total_steps);
+    } else {
+        (void)snprintf(out, n, "%" PRId64 " of %" PRId64, s->rounds_done, s->rounds_planned);
+    }
+    return out;
+}
+
 static void facts(wh_text *to, const wh_summary *s) {
     wh_text_table t;
     wh_text_table_init(&t, "ll");
     char line[256], a[32], b[32];
-    (void)snprintf(line, sizeof line, "%" PRId64 " of %" PRId64 ", %d of %d clients each, %s",
-                   s->rounds_done, s->rounds_planned, s->clients_per_round, s->num_clients,
+    char rounds[80];
+    (void)snprintf(line, sizeof line, "%s, %d of %d clients each, %s",
+                   rounds_text(rounds, sizeof rounds, s), s->clients_per_round, s->num_clients,
                    s->strategy);
     add_pair(&t, "rounds", line);
+    local_work(&t, s);
     (void)snprintf(line, sizeof line, "%s of %s parameters",
                    wh_units_grouped(a, sizeof a, s->adapter_numel),
                    wh_units_grouped(b, sizeof b, s->base_parameters + s->adapter_numel));
     add_pair(&t, "trained", line);
-    (void)snprintf(line, sizeof line, "%s bytes (%s)",
-                   wh_units_grouped(a, sizeof a, (int64_t)s->wire.up),
-                   wh_units_wire(b, sizeof b, (double)s->wire.up));
-    add_pair(&t, "sent up", line);
-    (void)snprintf(line, sizeof line, "%s bytes (%s)",
-                   wh_units_grouped(a, sizeof a, (int64_t)s->wire.down),
-                   wh_units_wire(b, sizeof b, (double)s->wire.down));
-    add_pair(&t, "sent down", line);
+    sent(&t, s, true);
+    sent(&t, s, false);
     double rate = s->seconds_train > 0.0 ? (double)s->tokens / s->seconds_train : (double)NAN;
     (void)snprintf(line, sizeof line, "%s training, %s tok/s",
                    wh_units_seconds(a, sizeof a, s->seconds_train),

@@ -15,9 +15,12 @@ typedef struct wh_summary {
     uint64_t seed;
     int32_t num_clients, clients_per_round;
     int64_t rounds_planned, rounds_done;
+    int64_t total_steps; /* fl.total_steps; 0: none */
     int64_t train_rows, test_rows;
     int64_t base_parameters, adapter_numel;
     int64_t steps, examples, tokens;
+    int64_t local_steps; /* of the client with the most, over the rounds */
+    int64_t barriers, checks;
     double train_loss; /* of the last round */
     weft_wire wire;
     bool has_metrics, has_baselines;

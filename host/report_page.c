@@ -34,10 +34,6 @@ static const char *method(const wh_run_view *v) {
     return v->n_clients == 1 ? "Pooled LoRA" : "Federated LoRA";
 }
 
-static const char *metric_label(const wh_run_view *v) {
-    return v->is_regression ? "Pearson's r" : "accuracy";
-}
-
 /* ---- the top ---- */
 
 static void add_outcome(wh_text *to, const wh_run_view *v) {
@@ -52,7 +48,7 @@ static void add_outcome(wh_text *to, const wh_run_view *v) {
         char rows[32], value[32], gap[32], round[32];
         double probe = wh_run_view_baseline(v, "linear_probe", v->metric_name);
         wh_html_textf(
-            to, "%s: %s %s on %s test rows after round %s", method(v), metric_label(v),
+            to, "%s: %s %s on %s test rows after round %s", method(v), wh_report_metric(v),
             wh_units_metric(value, sizeof value, ours),
             wh_units_grouped(rows, sizeof rows, wh_json_whole_or_zero(v->last_eval, "eval_n")),
             wh_units_grouped(round, sizeof round, (int64_t)v->metric->last.round));
@@ -95,7 +91,7 @@ static void add_tiles(wh_text *to, const wh_run_view *v) {
     char a[64], b[96];
     wh_text_add(to, "<div class=\"tiles\">\n");
     if (v->metric->n_points > 0) {
-        add_tile(to, wh_units_metric(a, sizeof a, v->metric->last.y), metric_label(v));
+        add_tile(to, wh_units_metric(a, sizeof a, v->metric->last.y), wh_report_metric(v));
         add_tile(to, wh_units_metric(a, sizeof a, v->eval_loss->last.y), "test loss");
     }
     int64_t planned = wh_run_view_planned(v);
@@ -111,6 +107,13 @@ static void add_tiles(wh_text *to, const wh_run_view *v) {
         const char *each = config_text(v, "fl.clients_per_round");
         if (each[0]) (void)snprintf(cohort, sizeof cohort, "clients, %s in each round", each);
         add_tile(to, wh_units_grouped(a, sizeof a, v->n_clients), cohort);
+    }
+    if (v->local_steps > 0) {
+        char barriers[32];
+        (void)snprintf(b, sizeof b, "local steps, %s barrier%s",
+                       wh_units_grouped(barriers, sizeof barriers, v->barriers),
+                       v->barriers == 1 ? "" : "s");
+        add_tile(to, wh_units_grouped(a, sizeof a, v->local_steps), b);
     }
     add_tile(to, wh_units_wire(a, sizeof a, v->bytes_up + v->bytes_down),
              "on the wire, up and down");
@@ -131,54 +134,6 @@ static void add_tiles(wh_text *to, const wh_run_view *v) {
         add_tile(to, wh_units_seconds(a, sizeof a, v->seconds), b);
         add_tile(to, wh_units_count(a, sizeof a, (double)v->tokens / v->seconds),
                  "tokens a second");
-    }
-    wh_text_add(to, "</div>\n");
-}
-
-/* ---- curves ---- */
-
-static void add_level(wh_chart *chart, const char *name, double y) {
-    if (isfinite(y)) chart->level[chart->n_levels++] = (wh_chart_level){name, y};
-}
-
-static void add_quality(wh_text *to, const wh_run_view *v, wh_chart_x x) {
-    char title[96];
-    static const char *const OVER[] = {"by round", "by bytes on the wire", "by training time"};
-    (void)snprintf(title, sizeof title, "Test %s %s", metric_label(v), OVER[x]);
-    wh_chart chart = {.title = title, .x = x, .n_lines = 1};
-    chart.line[0] = (wh_chart_line){metric_label(v), v->metric, 0};
-    add_level(&chart, "linear probe", wh_run_view_baseline(v, "linear_probe", v->metric_name));
-    add_level(&chart, v->is_regression ? "training mean" : "majority class",
-              wh_run_view_baseline(v, "majority", v->metric_name));
-    wh_chart_add(to, &chart);
-}
-
-static void add_curves(wh_text *to, const wh_run_view *v) {
-    wh_text_add(to, "<h2>Curves</h2>\n<div class=\"charts\">\n");
-    bool evaluated = v->metric->n_points > 0, band = v->client_loss->n_points > 0;
-    if (evaluated) add_quality(to, v, WH_X_ROUND);
-    wh_chart loss = {.title = band ? "Loss by round; the band spans the clients of a round"
-                                   : "Loss by round",
-                     .n_lines = 1,
-                     .band = band ? v->client_loss : NULL};
-    loss.line[0] = (wh_chart_line){"training", v->loss, 0};
-    if (evaluated) loss.line[loss.n_lines++] = (wh_chart_line){"test", v->eval_loss, 1};
-    wh_chart_add(to, &loss);
-    if (evaluated) add_quality(to, v, WH_X_BYTES);
-    if (evaluated) add_quality(to, v, WH_X_SECONDS);
-    wh_chart speed = {.title = "Tokens a second by round",
-                      .y_unit = WH_UNIT_COUNT,
-                      .from_zero = true,
-                      .n_lines = 1};
-    speed.line[0] = (wh_chart_line){"tokens a second", v->tokens_per_s, 0};
-    wh_chart_add(to, &speed);
-    if (v->mean_norm->n_points > 0) {
-        wh_chart norm = {.title = "Norm of the clients' updates: mean and range of a round",
-                         .n_lines = 1,
-                         .from_zero = true,
-                         .band = v->update_norm};
-        norm.line[0] = (wh_chart_line){"mean", v->mean_norm, 0};
-        wh_chart_add(to, &norm);
     }
     wh_text_add(to, "</div>\n");
 }
@@ -279,7 +234,7 @@ static void say_visits(wh_text *to, const wh_run_view *v) {
                   most, wh_units_grouped(a, sizeof a, v->rounds));
     if (never > 0) wh_html_textf(to, "; %s never", wh_units_grouped(a, sizeof a, never));
     if (v->skipped > 0)
-        wh_html_textf(to, "; %s update%s skipped because a gradient was not finite",
+        wh_html_textf(to, "; %s update%s skipped because a number was not finite",
                       wh_units_grouped(a, sizeof a, v->skipped),
                       v->skipped == 1 ? " was" : "s were");
     wh_text_add(to, ".</p>\n");
@@ -366,7 +321,7 @@ void wh_report_page(wh_text *to, const wh_run_view *v) {
     wh_text_free(&end);
     add_tiles(to, v);
     if (v->rounds > 0) {
-        add_curves(to, v);
+        wh_report_curves(to, v);
         add_evaluations(to, v);
     }
     add_clients(to, v);

@@ -12,7 +12,11 @@ void wh_report_page(wh_text *to, const wh_run_view *view);
 /* Reads the folder and writes report.html into it, atomically. WEFT_E_DATA, WEFT_E_OUTPUT. */
 WEFT_NODISCARD weft_status wh_report_write(const char *folder, weft_error *err);
 
-/* Parts of the page (report_tables.c). */
+/* "accuracy", "Pearson's r" */
+const char *wh_report_metric(const wh_run_view *view);
+
+/* Parts of the page (report_curves.c, report_tables.c). */
+void wh_report_curves(wh_text *to, const wh_run_view *view);
 void wh_report_ledger(wh_text *to, const wh_run_view *view);
 void wh_report_memory(wh_text *to, const wh_run_view *view);
 void wh_report_setup(wh_text *to, const wh_run_view *view);

@@ -40,6 +40,21 @@ static void client_spans(const wh_run_view *v, wh_span *down, wh_span *up) {
     }
 }
 
+/* What the sum consists of, where clients send more than models. A kind that goes both ways is one
+ * row. */
+static void add_kinds(wh_text *to, const wh_run_view *v) {
+    const bool more = v->bytes[0] + v->bytes[1] < v->bytes_down + v->bytes_up;
+    for (int i = 0; i < WH_WIRE_KINDS && more; i++) {
+        const wh_wire_kind *kind = &wh_wire_kinds[i];
+        if (kind->is_up) continue;
+        const bool both = i + 1 < WH_WIRE_KINDS && wh_wire_kinds[i + 1].is_up;
+        const double down = v->bytes[i], up = both ? v->bytes[i + 1] : 0.0;
+        char name[64];
+        (void)snprintf(name, sizeof name, "of these, %s", kind->title);
+        ledger_row(to, name, (wh_span){down, down}, (wh_span){up, up});
+    }
+}
+
 void wh_report_ledger(wh_text *to, const wh_run_view *v) {
     if (v->rounds == 0) return;
     wh_text_add(to, "<h2>Bytes on the wire</h2>\n<p>What a deployment of this run would send, "
@@ -58,6 +73,7 @@ void wh_report_ledger(wh_text *to, const wh_run_view *v) {
     char name[64];
     (void)snprintf(name, sizeof name, "%" PRId64 " round%s", v->rounds, v->rounds == 1 ? "" : "s");
     ledger_row(to, name, down, up);
+    add_kinds(to, v);
     wh_text_add(to, "</table></div>\n");
 }
 

@@ -20,10 +20,7 @@ static const char *label_name(const void *ud, int32_t label) {
 
 weft_status wh_run_facts_write(const wh_run_folder *run, const wh_job *job, const weft_plan *plan,
                                weft_error *err) {
-    WEFT_TRY(write_json(run, "plan.json",
-                        wh_plan_json(plan, weft_config_int(job->config, "fl.num_rounds"),
-                                     weft_config_int(job->config, "fl.clients_per_round")),
-                        err));
+    WEFT_TRY(write_json(run, "plan.json", wh_plan_json(plan, job->config), err));
     json_t *summary = NULL;
     WEFT_TRY(wh_partition_summary(&summary, job->partition, &job->train.rows, label_name,
                                   job->labels, err));

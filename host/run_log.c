@@ -2,23 +2,28 @@
 
 #include "host/atomic_file.h"
 #include "host/json_util.h"
-#include "host/text.h"
+#include "host/run_lines.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { METRICS, ROUNDS, CLIENTS, TIMING, EVENTS, LOG, N_FILES };
+enum { METRICS, ROUNDS, CLIENTS, CHECKS, TIMING, EVENTS, LOG, N_FILES };
 
 static const char *const file_names[N_FILES] = {"metrics.jsonl", "rounds.csv",   "clients.csv",
-                                                "timing.jsonl",  "events.jsonl", "log.txt"};
+                                                "checks.csv",    "timing.jsonl", "events.jsonl",
+                                                "log.txt"};
 
 struct wh_run_log {
     wh_append_file *file[N_FILES];
     wh_run_log_options options;
     wh_text line;
 };
+
+static bool is_kept(const wh_run_log *log, int which) {
+    return which != CHECKS || log->options.has_checks;
+}
 
 /* ---- metrics as columns: one list for tables and objects ---- */
 
@@ -49,62 +54,7 @@ static double metric_value(const weft_metrics *m, const metric_column *column) {
     return value;
 }
 
-/* ---- a round as columns, likewise ---- */
-
-typedef struct round_column {
-    const char *name;
-    bool is_real;
-    int64_t whole;
-    double real;
-} round_column;
-
-enum { N_ROUND = 12 };
-
-static void round_columns(round_column c[N_ROUND], const weft_round_report *r) {
-    const round_column columns[N_ROUND] = {
-        {.name = "round", .whole = r->round},
-        {.name = "loss", .is_real = true, .real = r->loss},
-        {.name = "lr", .is_real = true, .real = r->learning_rate},
-        {.name = "clients", .whole = r->n_clients},
-        {.name = "skipped", .whole = r->n_skipped},
-        {.name = "examples", .whole = r->examples},
-        {.name = "tokens", .whole = r->tokens},
-        {.name = "steps", .whole = r->steps},
-        {.name = "wire_down_bytes", .whole = (int64_t)r->wire.down},
-        {.name = "wire_up_bytes", .whole = (int64_t)r->wire.up},
-        {.name = "wire_down_total_bytes", .whole = (int64_t)r->wire_total.down},
-        {.name = "wire_up_total_bytes", .whole = (int64_t)r->wire_total.up},
-    };
-    memcpy(c, columns, sizeof columns);
-}
-
 /* ---- composing a line ---- */
-
-static void key(wh_text *t, const char *name) {
-    wh_text_addf(t, "%s\"%s\": ", t->len > 1 ? ", " : "", name);
-}
-
-static void key_int(wh_text *t, const char *name, int64_t value) {
-    key(t, name);
-    wh_text_addf(t, "%" PRId64, value);
-}
-
-static void key_real(wh_text *t, const char *name, double value) {
-    key(t, name);
-    if (isfinite(value))
-        wh_text_add_real(t, value);
-    else
-        wh_text_add(t, "null");
-}
-
-static void cell_int(wh_text *t, int64_t value) {
-    wh_text_addf(t, "%s%" PRId64, t->len ? "," : "", value);
-}
-
-static void cell_real(wh_text *t, double value) {
-    wh_text_add(t, ",");
-    wh_text_add_real(t, value);
-}
 
 static void eval_header(wh_text *t, const wh_run_log_options *o) {
     wh_text_add(t, ",eval_n,eval_loss");
@@ -137,16 +87,21 @@ static weft_status put(wh_run_log *log, int which, weft_error *err) {
 /* ---- opening and closing ---- */
 
 static weft_status write_headers(wh_run_log *log, weft_error *err) {
-    round_column c[N_ROUND];
-    round_columns(c, &(weft_round_report){0});
-    for (int i = 0; i < N_ROUND; i++) wh_text_addf(&log->line, "%s%s", i ? "," : "", c[i].name);
+    wh_round_column c[WH_ROUND_COLUMNS];
+    wh_round_columns(c, &(weft_round_report){0});
+    wh_round_names(&log->line, c, 0, WH_ROUND_BASE);
     eval_header(&log->line, &log->options);
+    wh_round_names(&log->line, c, WH_ROUND_BASE, WH_ROUND_COLUMNS);
     WEFT_TRY(put(log, ROUNDS, err));
     wh_text_add(&log->line,
                 "round,client,rows,steps,examples,tokens,weight,loss,last_loss,update_norm,"
                 "skipped,wire_down_bytes,wire_up_bytes");
     if (log->options.evaluates_clients) eval_header(&log->line, &log->options);
     WEFT_TRY(put(log, CLIENTS, err));
+    if (log->options.has_checks) {
+        wh_check_names(&log->line);
+        WEFT_TRY(put(log, CHECKS, err));
+    }
     return wh_run_log_flush(log, false, err);
 }
 
@@ -154,22 +109,25 @@ static weft_status write_headers(wh_run_log *log, weft_error *err) {
 enum { N_CUT = EVENTS };
 
 static weft_status cut_files(wh_run_log *log, const json_t *cut, weft_error *err) {
-    int64_t length[N_CUT];
+    int64_t length[N_CUT] = {0};
     for (int i = 0; i < N_CUT; i++)
-        if (wh_json_int(cut, "files", file_names[i], 0, INT64_MAX, &length[i], err) != WEFT_OK)
+        if (is_kept(log, i) &&
+            wh_json_int(cut, "files", file_names[i], 0, INT64_MAX, &length[i], err) != WEFT_OK)
             return WEFT_FAIL(err, WEFT_E_RESUME, "the checkpoint does not say how long %s was",
                              file_names[i]);
     for (int i = 0; i < N_CUT; i++) /* all or none */
-        if (length[i] > wh_append_offset(log->file[i]))
+        if (is_kept(log, i) && length[i] > wh_append_offset(log->file[i]))
             return wh_append_cut(log->file[i], length[i], err);
-    for (int i = 0; i < N_CUT; i++) WEFT_TRY(wh_append_cut(log->file[i], length[i], err));
+    for (int i = 0; i < N_CUT; i++)
+        if (is_kept(log, i)) WEFT_TRY(wh_append_cut(log->file[i], length[i], err));
     return WEFT_OK;
 }
 
 json_t *wh_run_log_offsets(const wh_run_log *log) {
     json_t *o = json_object();
     for (int i = 0; i < N_CUT; i++)
-        o = wh_json_with(o, file_names[i], json_integer(wh_append_offset(log->file[i])));
+        if (is_kept(log, i))
+            o = wh_json_with(o, file_names[i], json_integer(wh_append_offset(log->file[i])));
     return o;
 }
 
@@ -180,6 +138,7 @@ weft_status wh_run_log_open(wh_run_log **out, const wh_run_folder *run,
     log->options = *options;
     weft_status st = WEFT_OK;
     for (int i = 0; i < N_FILES && st == WEFT_OK; i++) {
+        if (!is_kept(log, i)) continue;
         char *path = wh_run_folder_file(run, file_names[i]);
         st = path ? wh_append_open(&log->file[i], path, err)
                   : WEFT_FAIL(err, WEFT_E_MEM, "out of memory while opening %s", file_names[i]);
@@ -211,7 +170,8 @@ weft_status wh_run_log_close(wh_run_log *log, weft_error *err) {
 
 weft_status wh_run_log_flush(wh_run_log *log, bool sync, weft_error *err) {
     for (int i = 0; i < N_FILES; i++)
-        WEFT_TRY(sync ? wh_append_sync(log->file[i], err) : wh_append_flush(log->file[i], err));
+        if (is_kept(log, i))
+            WEFT_TRY(sync ? wh_append_sync(log->file[i], err) : wh_append_flush(log->file[i], err));
     return WEFT_OK;
 }
 
@@ -221,26 +181,21 @@ static weft_status put_metrics(wh_run_log *log, const weft_round_report *r,
                                const weft_metrics *eval, weft_error *err) {
     wh_text *t = &log->line;
     wh_text_add(t, "{");
-    round_column c[N_ROUND];
-    round_columns(c, r);
-    for (int i = 0; i < N_ROUND; i++) {
-        if (c[i].is_real) {
-            key_real(t, c[i].name, c[i].real);
-        } else {
-            key_int(t, c[i].name, c[i].whole);
-        }
-    }
+    wh_round_column c[WH_ROUND_COLUMNS];
+    wh_round_columns(c, r);
+    wh_round_keys(t, c, 0, WH_ROUND_BASE);
     if (eval && eval->n > 0) {
-        key_int(t, "eval_n", eval->n);
-        key_real(t, "eval_loss", eval->loss);
+        wh_line_key_int(t, "eval_n", eval->n);
+        wh_line_key_real(t, "eval_loss", eval->loss);
         for (size_t i = 0; i < N_METRICS; i++) {
             if (!applies(&metric_columns[i], log->options.is_regression, log->options.binary_f1))
                 continue;
             char name[32];
             (void)snprintf(name, sizeof name, "eval_%s", metric_columns[i].name);
-            key_real(t, name, metric_value(eval, &metric_columns[i]));
+            wh_line_key_real(t, name, metric_value(eval, &metric_columns[i]));
         }
     }
+    wh_round_keys(t, c, WH_ROUND_BASE, WH_ROUND_COLUMNS);
     wh_text_add(t, "}");
     return put(log, METRICS, err);
 }
@@ -248,35 +203,30 @@ static weft_status put_metrics(wh_run_log *log, const weft_round_report *r,
 static weft_status put_round(wh_run_log *log, const weft_round_report *r, const weft_metrics *eval,
                              weft_error *err) {
     wh_text *t = &log->line;
-    round_column c[N_ROUND];
-    round_columns(c, r);
-    for (int i = 0; i < N_ROUND; i++) {
-        if (c[i].is_real) {
-            cell_real(t, c[i].real);
-        } else {
-            cell_int(t, c[i].whole);
-        }
-    }
+    wh_round_column c[WH_ROUND_COLUMNS];
+    wh_round_columns(c, r);
+    wh_round_cells(t, c, 0, WH_ROUND_BASE);
     eval_cells(t, &log->options, eval);
+    wh_round_cells(t, c, WH_ROUND_BASE, WH_ROUND_COLUMNS);
     return put(log, ROUNDS, err);
 }
 
 static weft_status put_client(wh_run_log *log, int64_t round, const weft_client_report *c,
                               const weft_metrics *eval, weft_error *err) {
     wh_text *t = &log->line;
-    cell_int(t, round);
-    cell_int(t, c->client);
-    cell_int(t, c->rows);
-    cell_int(t, c->steps);
-    cell_int(t, c->examples);
-    cell_int(t, c->tokens);
-    cell_real(t, c->weight);
-    cell_real(t, c->loss);
-    cell_real(t, c->last_loss);
-    cell_real(t, c->update_norm);
-    cell_int(t, c->skipped);
-    cell_int(t, (int64_t)c->wire.down);
-    cell_int(t, (int64_t)c->wire.up);
+    wh_line_cell_int(t, round);
+    wh_line_cell_int(t, c->client);
+    wh_line_cell_int(t, c->rows);
+    wh_line_cell_int(t, c->steps);
+    wh_line_cell_int(t, c->examples);
+    wh_line_cell_int(t, c->tokens);
+    wh_line_cell_real(t, c->weight);
+    wh_line_cell_real(t, c->loss);
+    wh_line_cell_real(t, c->last_loss);
+    wh_line_cell_real(t, c->update_norm);
+    wh_line_cell_int(t, c->skipped);
+    wh_line_cell_int(t, (int64_t)c->wire.down);
+    wh_line_cell_int(t, (int64_t)c->wire.up);
     if (log->options.evaluates_clients) eval_cells(t, &log->options, eval);
     return put(log, CLIENTS, err);
 }
@@ -289,6 +239,10 @@ weft_status wh_run_log_round(wh_run_log *log, const weft_round_report *report,
     for (int32_t i = 0; i < report->n_clients; i++)
         WEFT_TRY(put_client(log, report->round, &report->clients[i],
                             client_eval ? &client_eval[i] : NULL, err));
+    for (int32_t i = 0; log->options.has_checks && i < report->n_checks; i++) {
+        wh_check_cells(&log->line, report->round, i, &report->checks[i]);
+        WEFT_TRY(put(log, CHECKS, err));
+    }
     return WEFT_OK;
 }
 
@@ -298,22 +252,22 @@ weft_status wh_run_log_timing(wh_run_log *log, const wh_round_timing *timing, we
     wh_text *t = &log->line;
     double s = timing->train_seconds;
     wh_text_add(t, "{");
-    key_int(t, "round", timing->round);
-    key_real(t, "seconds", s);
-    key_real(t, "eval_seconds", timing->eval_seconds);
-    key_real(t, "tokens_per_s", s > 0 ? (double)timing->tokens / s : (double)NAN);
-    key_real(t, "client_updates_per_s", s > 0 ? (double)timing->clients / s : (double)NAN);
-    key_int(t, "anonymous_bytes", timing->anonymous_bytes);
-    key_int(t, "peak_anonymous_bytes", timing->peak_anonymous_bytes);
-    key_int(t, "peak_rss_bytes", timing->peak_rss_bytes);
-    key_int(t, "packs", timing->packs);
+    wh_line_key_int(t, "round", timing->round);
+    wh_line_key_real(t, "seconds", s);
+    wh_line_key_real(t, "eval_seconds", timing->eval_seconds);
+    wh_line_key_real(t, "tokens_per_s", s > 0 ? (double)timing->tokens / s : (double)NAN);
+    wh_line_key_real(t, "client_updates_per_s", s > 0 ? (double)timing->clients / s : (double)NAN);
+    wh_line_key_int(t, "anonymous_bytes", timing->anonymous_bytes);
+    wh_line_key_int(t, "peak_anonymous_bytes", timing->peak_anonymous_bytes);
+    wh_line_key_int(t, "peak_rss_bytes", timing->peak_rss_bytes);
+    wh_line_key_int(t, "packs", timing->packs);
     const weft_swap *swap = &timing->swap;
     if (swap->record_bytes) {
-        key_int(t, "state_in_bytes", (int64_t)(swap->in * swap->record_bytes));
-        key_int(t, "state_out_bytes", (int64_t)(swap->out * swap->record_bytes));
-        key_int(t, "state_stayed", (int64_t)swap->stayed);
-        key_int(t, "state_read_bytes", (int64_t)(swap->read * swap->record_bytes));
-        key_int(t, "state_written_bytes", (int64_t)(swap->written * swap->record_bytes));
+        wh_line_key_int(t, "state_in_bytes", (int64_t)(swap->in * swap->record_bytes));
+        wh_line_key_int(t, "state_out_bytes", (int64_t)(swap->out * swap->record_bytes));
+        wh_line_key_int(t, "state_stayed", (int64_t)swap->stayed);
+        wh_line_key_int(t, "state_read_bytes", (int64_t)(swap->read * swap->record_bytes));
+        wh_line_key_int(t, "state_written_bytes", (int64_t)(swap->written * swap->record_bytes));
     }
     wh_text_add(t, "}");
     return put(log, TIMING, err);

@@ -1,9 +1,10 @@
 /* What a run writes as it goes, all by whole lines:
  *   metrics.jsonl  one object per round          rounds.csv   the same as a table
  *   clients.csv    one line per client and round
+ *   checks.csv     one line per look at the variance between clients, where a job has them
  *   timing.jsonl   seconds, rates, memory        events.jsonl  things that happened
  *   log.txt        the log
- * The first three hold no clock readings and nothing that depends on packing, so that two runs of
+ * The first four hold no clock readings and nothing that depends on packing, so that two runs of
  * one job can be compared byte for byte. Lines are collected; wh_run_log_flush makes them visible.
  */
 #ifndef WH_RUN_LOG_H
@@ -20,6 +21,7 @@ typedef struct wh_run_log_options {
     bool is_regression;     /* which metrics the columns are */
     bool binary_f1;         /* two classes: f1_binary as well */
     bool evaluates_clients; /* clients.csv has eval columns */
+    bool has_checks;        /* there is a checks.csv */
     /* To go on with a run: wh_run_log_offsets of its checkpoint. Files that it names are cut back
      * to their lengths there, the others grow on. NULL: a new run. Borrowed during the call. */
     const json_t *cut;

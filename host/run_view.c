@@ -1,40 +1,23 @@
-#include "host/run_view.h"
+#include "host/run_view_parts.h"
 
 #include "host/config_yaml.h"
 #include "host/json_util.h"
 #include "host/report.h"
-#include "host/table_lines.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-enum { MAX_JSON = 4 << 20, MAX_TEXT = 1 << 20, MAX_CELL = 32 };
-
-static weft_status fail_memory(const char *what, weft_error *err) {
-    return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while reading %s", what);
-}
-
-static void span_add(wh_span *span, double value) {
-    if (!isfinite(value)) return;
-    if (!(span->lo <= value)) span->lo = value;
-    if (!(span->hi >= value)) span->hi = value;
-}
+enum { MAX_JSON = 4 << 20, MAX_TEXT = 1 << 20 };
 
 /* ---- whole files ---- */
-
-static bool is_file(const char *path) {
-    struct stat info;
-    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
-}
 
 /* *out stays NULL when the file is not there. */
 static weft_status load_json(json_t **out, const char *folder, const char *name, weft_error *err) {
     char *path = wh_path_join(folder, name);
-    if (!path) return fail_memory(name, err);
-    weft_status st = is_file(path) ? wh_json_load(out, path, MAX_JSON, err) : WEFT_OK;
+    if (!path) return wh_view_no_memory(name, err);
+    weft_status st = wh_view_is_file(path) ? wh_json_load(out, path, MAX_JSON, err) : WEFT_OK;
     if (st == WEFT_OK && *out && !json_is_object(*out))
         st = WEFT_FAIL(err, WEFT_E_DATA, "%s must hold a JSON object", path);
     free(path);
@@ -43,9 +26,10 @@ static weft_status load_json(json_t **out, const char *folder, const char *name,
 
 static weft_status load_text(char **out, const char *folder, const char *name, weft_error *err) {
     char *path = wh_path_join(folder, name);
-    if (!path) return fail_memory(name, err);
+    if (!path) return wh_view_no_memory(name, err);
     size_t bytes;
-    weft_status st = is_file(path) ? wh_file_read(out, &bytes, path, MAX_TEXT, err) : WEFT_OK;
+    weft_status st =
+        wh_view_is_file(path) ? wh_file_read(out, &bytes, path, MAX_TEXT, err) : WEFT_OK;
     free(path);
     return st;
 }
@@ -65,42 +49,12 @@ static weft_status load_config(wh_run_view *v, weft_error *err) {
 
 /* ---- lines ---- */
 
-typedef struct lines {
-    wh_lines in;
-    char *path;
-    bool open;
-} lines;
-
-static weft_status lines_open(lines *l, const char *folder, const char *name, weft_error *err) {
-    l->path = wh_path_join(folder, name);
-    if (!l->path) return fail_memory(name, err);
-    if (!is_file(l->path)) return WEFT_OK;
-    WEFT_TRY(wh_lines_open(&l->in, l->path, err));
-    l->open = true;
-    return WEFT_OK;
-}
-
-static void lines_close(lines *l) {
-    if (l->open) wh_lines_close(&l->in);
-    free(l->path);
-    *l = (lines){0};
-}
-
-/* The next line that is whole; *text NULL at the end. */
-static weft_status lines_next(lines *l, const char **text, size_t *bytes, weft_error *err) {
-    *text = NULL;
-    if (!l->open) return WEFT_OK;
-    WEFT_TRY(wh_lines_next(&l->in, text, bytes, err));
-    if (*text && !wh_lines_is_whole(&l->in)) *text = NULL;
-    return WEFT_OK;
-}
-
 /* The next line as an object, *own*ed; NULL at the end. */
-static weft_status objects_next(lines *l, json_t **out, weft_error *err) {
+static weft_status objects_next(wh_view_lines *l, json_t **out, weft_error *err) {
     const char *text;
     size_t bytes;
     *out = NULL;
-    WEFT_TRY(lines_next(l, &text, &bytes, err));
+    WEFT_TRY(wh_view_lines_next(l, &text, &bytes, err));
     if (!text) return WEFT_OK;
     char where[300];
     (void)snprintf(where, sizeof where, "%.250s, line %lld", l->path, (long long)l->in.line);
@@ -141,17 +95,32 @@ static void take_event(wh_run_view *v, json_t *event) {
 }
 
 static weft_status read_events(wh_run_view *v, weft_error *err) {
-    lines l = {0};
+    wh_view_lines l = {0};
     json_t *event = NULL;
     v->has_ended = v->summary != NULL; /* where no event says otherwise */
-    weft_status st = lines_open(&l, v->folder, "events.jsonl", err);
+    weft_status st = wh_view_lines_open(&l, v->folder, "events.jsonl", err);
     while (st == WEFT_OK && (st = objects_next(&l, &event, err)) == WEFT_OK && event)
         take_event(v, event);
-    lines_close(&l);
+    wh_view_lines_close(&l);
     return st;
 }
 
 /* ---- rounds ---- */
+
+/* Rounds of older runs tell nothing of this. */
+static void add_checks(wh_run_view *v, const json_t *m, wh_point p) {
+    static const char *const KEY[] = {"estimate", "variance", "theta", "checks"};
+    wh_curve *const curve[] = {v->estimate, v->variance, v->theta, v->checks};
+    const int64_t n = wh_json_whole_or_zero(m, "checks");
+    for (int i = 0; i < WH_WIRE_KINDS; i++)
+        v->bytes[i] += wh_json_number_or_nan(m, wh_wire_kinds[i].column);
+    v->barriers += wh_json_whole_or_zero(m, "barriers");
+    v->n_checks += n;
+    for (int i = 0; i < 4 && n > 0; i++) {
+        p.y = wh_json_number_or_nan(m, KEY[i]);
+        wh_curve_add(curve[i], p);
+    }
+}
 
 /* Every `every`-th evaluation; when the list is full, every second one goes. */
 static void keep_eval(wh_run_view *v, json_t *line, int64_t seen, int64_t *every) {
@@ -172,8 +141,8 @@ static void add_round(wh_run_view *v, const json_t *m, const json_t *t) {
     v->rounds = wh_json_whole_or_zero(m, "round");
     v->bytes_down = wh_json_number_or_nan(m, "wire_down_total_bytes");
     v->bytes_up = wh_json_number_or_nan(m, "wire_up_total_bytes");
-    span_add(&v->round_down, wh_json_number_or_nan(m, "wire_down_bytes"));
-    span_add(&v->round_up, wh_json_number_or_nan(m, "wire_up_bytes"));
+    wh_span_add(&v->round_down, wh_json_number_or_nan(m, "wire_down_bytes"));
+    wh_span_add(&v->round_up, wh_json_number_or_nan(m, "wire_up_bytes"));
     v->tokens += wh_json_whole_or_zero(m, "tokens");
     v->skipped += wh_json_whole_or_zero(m, "skipped");
     v->updates += wh_json_whole_or_zero(m, "clients") - wh_json_whole_or_zero(m, "skipped");
@@ -186,8 +155,11 @@ static void add_round(wh_run_view *v, const json_t *m, const json_t *t) {
     wh_point p = {.round = (double)v->rounds,
                   .bytes = v->bytes_down + v->bytes_up,
                   .seconds = t ? v->seconds : (double)NAN,
+                  .steps = wh_json_number_or_nan(m, "local_steps_total"),
                   .y = wh_json_number_or_nan(m, "loss")};
+    v->local_steps = wh_json_whole_or_zero(m, "local_steps_total");
     wh_curve_add(v->loss, p);
+    add_checks(v, m, p);
     p.y = wh_json_number_or_nan(t, "tokens_per_s");
     wh_curve_add(v->tokens_per_s, p);
     if (!json_object_get(m, "eval_n")) return;
@@ -201,11 +173,11 @@ static void add_round(wh_run_view *v, const json_t *m, const json_t *t) {
 
 /* Both files have a line for each round; one that died may have one more in the first. */
 static weft_status read_rounds(wh_run_view *v, weft_error *err) {
-    lines metrics = {0}, timing = {0};
+    wh_view_lines metrics = {0}, timing = {0};
     json_t *m = NULL, *t = NULL;
     int64_t n_evals = 0, every = 1;
-    weft_status st = lines_open(&metrics, v->folder, "metrics.jsonl", err);
-    if (st == WEFT_OK) st = lines_open(&timing, v->folder, "timing.jsonl", err);
+    weft_status st = wh_view_lines_open(&metrics, v->folder, "metrics.jsonl", err);
+    if (st == WEFT_OK) st = wh_view_lines_open(&timing, v->folder, "timing.jsonl", err);
     while (st == WEFT_OK && (st = objects_next(&metrics, &m, err)) == WEFT_OK && m) {
         while (st == WEFT_OK &&
                (!t || wh_json_whole_or_zero(t, "round") < wh_json_whole_or_zero(m, "round"))) {
@@ -221,131 +193,8 @@ static weft_status read_rounds(wh_run_view *v, weft_error *err) {
         json_decref(m);
     }
     json_decref(t);
-    lines_close(&metrics);
-    lines_close(&timing);
-    return st;
-}
-
-/* ---- clients ---- */
-
-enum { ROUND, CLIENT, SKIPPED, DOWN, UP, N_WHOLE, LOSS = N_WHOLE, NORM, N_COLUMNS };
-
-/* Cells of a line without quotes, those in column[] as text; false when one is missing. */
-static bool split(char cell[N_COLUMNS][MAX_CELL], const int column[N_COLUMNS], const char *text,
-                  size_t bytes) {
-    unsigned found = 0;
-    int at = 0;
-    for (size_t start = 0; start <= bytes; at++) {
-        const char *comma = memchr(text + start, ',', bytes - start);
-        size_t n = comma ? (size_t)(comma - text) - start : bytes - start;
-        for (int i = 0; i < N_COLUMNS; i++) {
-            if (column[i] != at || n >= MAX_CELL) continue;
-            memcpy(cell[i], text + start, n);
-            cell[i][n] = '\0';
-            found |= 1u << i;
-        }
-        start += n + 1;
-    }
-    return found == (1u << N_COLUMNS) - 1;
-}
-
-static bool find_columns(int column[N_COLUMNS], const char *text, size_t bytes) {
-    static const char *const NAME[N_COLUMNS] = {
-        "round", "client", "skipped", "wire_down_bytes", "wire_up_bytes", "loss", "update_norm"};
-    int at = 0;
-    for (int i = 0; i < N_COLUMNS; i++) column[i] = -1;
-    for (size_t start = 0; start <= bytes; at++) {
-        const char *comma = memchr(text + start, ',', bytes - start);
-        size_t n = comma ? (size_t)(comma - text) - start : bytes - start;
-        for (int i = 0; i < N_COLUMNS; i++)
-            if (strlen(NAME[i]) == n && memcmp(NAME[i], text + start, n) == 0) column[i] = at;
-        start += n + 1;
-    }
-    for (int i = 0; i < N_COLUMNS; i++)
-        if (column[i] < 0) return false;
-    return true;
-}
-
-/* What is known of the round that is being read. */
-typedef struct round_band {
-    int64_t round, n;
-    wh_span loss, norm;
-    double sum; /* of norms */
-} round_band;
-
-static void add_band(wh_curve *band, wh_point p, const wh_span *span) {
-    p.y = span->lo;
-    wh_curve_add(band, p);
-    p.y = span->hi;
-    wh_curve_add(band, p);
-}
-
-static void end_round(wh_run_view *v, const round_band *band) {
-    if (band->round == 0) return;
-    wh_point p = {.round = (double)band->round, .bytes = (double)NAN, .seconds = (double)NAN};
-    add_band(v->client_loss, p, &band->loss);
-    add_band(v->update_norm, p, &band->norm);
-    p.y = band->n > 0 ? band->sum / (double)band->n : (double)NAN;
-    wh_curve_add(v->mean_norm, p);
-}
-
-static double real_of(const char *cell) {
-    double value;
-    return wh_parse_double(cell, &value) == WH_NUMBER_OK ? value : (double)NAN; /* "nan" */
-}
-
-static weft_status add_client(wh_run_view *v, round_band *band, char cell[N_COLUMNS][MAX_CELL],
-                              const lines *l, weft_error *err) {
-    int64_t value[N_WHOLE];
-    for (int i = 0; i < N_WHOLE; i++) {
-        if (wh_parse_int64(cell[i], &value[i]) != WH_NUMBER_OK)
-            return WEFT_FAIL(err, WEFT_E_DATA, "%s, line %lld: '%s' is not a whole number", l->path,
-                             (long long)l->in.line, cell[i]);
-    }
-    if (value[CLIENT] < 0 || value[CLIENT] >= v->n_clients)
-        return WEFT_FAIL(err, WEFT_E_DATA,
-                         "%s, line %lld: client %" PRId64 " of a run with %" PRId32 " clients",
-                         l->path, (long long)l->in.line, value[CLIENT], v->n_clients);
-    wh_view_client *c = &v->client[value[CLIENT]];
-    c->visits++;
-    c->down += (uint64_t)value[DOWN];
-    c->up += (uint64_t)value[UP];
-    span_add(&v->visit_down, (double)value[DOWN]);
-    span_add(&v->visit_up, (double)value[UP]);
-    if (value[ROUND] != band->round) {
-        end_round(v, band);
-        wh_span none = {(double)NAN, (double)NAN};
-        *band = (round_band){.round = value[ROUND], .loss = none, .norm = none};
-    }
-    if (value[SKIPPED]) return WEFT_OK;
-    double norm = real_of(cell[NORM]);
-    span_add(&band->loss, real_of(cell[LOSS]));
-    span_add(&band->norm, norm);
-    if (isfinite(norm)) band->sum += norm, band->n++;
-    return WEFT_OK;
-}
-
-static weft_status read_clients(wh_run_view *v, weft_error *err) {
-    lines l = {0};
-    round_band band = {0};
-    int column[N_COLUMNS];
-    char cell[N_COLUMNS][MAX_CELL];
-    const char *text;
-    size_t bytes;
-    weft_status st = lines_open(&l, v->folder, "clients.csv", err);
-    if (st == WEFT_OK) st = lines_next(&l, &text, &bytes, err);
-    if (st == WEFT_OK && text && find_columns(column, text, bytes)) {
-        v->client = calloc((size_t)v->n_clients, sizeof *v->client);
-        if (!v->client) st = fail_memory("clients.csv", err);
-        while (st == WEFT_OK && (st = lines_next(&l, &text, &bytes, err)) == WEFT_OK && text) {
-            st = split(cell, column, text, bytes)
-                     ? add_client(v, &band, cell, &l, err)
-                     : WEFT_FAIL(err, WEFT_E_DATA, "%s, line %lld: too few cells", l.path,
-                                 (long long)l.in.line);
-        }
-        end_round(v, &band);
-    }
-    lines_close(&l);
+    wh_view_lines_close(&metrics);
+    wh_view_lines_close(&timing);
     return st;
 }
 
@@ -366,7 +215,7 @@ static weft_status set_folder(wh_run_view *v, const char *path, weft_error *err)
         n -= sizeof file - 1;
     while (n > 1 && path[n - 1] == '/') n--;
     v->folder = n > 0 ? strndup(path, n) : strdup(".");
-    if (!v->folder) return fail_memory(path, err);
+    if (!v->folder) return wh_view_no_memory(path, err);
     return WEFT_OK;
 }
 
@@ -374,15 +223,15 @@ static weft_status set_name(wh_run_view *v, weft_error *err) {
     const char *name = json_string_value(json_object_get(v->summary, "name"));
     const char *slash = strrchr(v->folder, '/');
     v->name = strdup(name ? name : slash ? slash + 1 : v->folder);
-    return v->name ? WEFT_OK : fail_memory(v->folder, err);
+    return v->name ? WEFT_OK : wh_view_no_memory(v->folder, err);
 }
 
 static weft_status check_folder(const char *folder, weft_error *err) {
     static const char *const ANY[] = {"metrics.jsonl", "summary.json"};
     for (int i = 0; i < 2; i++) {
         char *path = wh_path_join(folder, ANY[i]);
-        if (!path) return fail_memory(folder, err);
-        bool there = is_file(path);
+        if (!path) return wh_view_no_memory(folder, err);
+        bool there = wh_view_is_file(path);
         free(path);
         if (there) return WEFT_OK;
     }
@@ -392,11 +241,12 @@ static weft_status check_folder(const char *folder, weft_error *err) {
 }
 
 static weft_status new_curves(wh_run_view *v, weft_error *err) {
-    wh_curve **curve[] = {&v->client_loss, &v->update_norm,  &v->loss,     &v->eval_loss,
-                          &v->metric,      &v->tokens_per_s, &v->mean_norm};
+    wh_curve **curve[] = {&v->client_loss, &v->update_norm,  &v->loss,      &v->eval_loss,
+                          &v->metric,      &v->tokens_per_s, &v->mean_norm, &v->estimate,
+                          &v->variance,    &v->theta,        &v->checks};
     for (size_t i = 0; i < sizeof curve / sizeof *curve; i++) {
         *curve[i] = malloc(sizeof **curve[i]);
-        if (!*curve[i]) return fail_memory(v->folder, err);
+        if (!*curve[i]) return wh_view_no_memory(v->folder, err);
         wh_curve_init(*curve[i], i < 2 ? 2 : 1); /* the first two are bands */
     }
     return WEFT_OK;
@@ -418,14 +268,14 @@ static weft_status read_all(wh_run_view *v, const char *path, bool with_clients,
     WEFT_TRY(read_events(v, err));
     WEFT_TRY(read_rounds(v, err));
     v->n_clients = count_clients(v);
-    if (with_clients && v->n_clients > 0) WEFT_TRY(read_clients(v, err));
+    if (with_clients && v->n_clients > 0) WEFT_TRY(wh_view_read_clients(v, err));
     return WEFT_OK;
 }
 
 weft_status wh_run_view_read(wh_run_view **out, const char *path, bool with_clients,
                              weft_error *err) {
     wh_run_view *v = calloc(1, sizeof *v);
-    if (!v) return fail_memory(path, err);
+    if (!v) return wh_view_no_memory(path, err);
     weft_status st = read_all(v, path, with_clients, err);
     if (st != WEFT_OK) {
         wh_run_view_free(v);
@@ -453,6 +303,10 @@ void wh_run_view_free(wh_run_view *v) {
     free(v->client_loss);
     free(v->update_norm);
     free(v->mean_norm);
+    free(v->estimate);
+    free(v->variance);
+    free(v->theta);
+    free(v->checks);
     free(v->client);
     free(v);
 }
@@ -464,6 +318,10 @@ double wh_run_view_baseline(const wh_run_view *v, const char *part, const char *
 
 int64_t wh_run_view_planned(const wh_run_view *v) {
     /* The summary may be older than the configuration that the run goes on with. */
-    return v->config ? weft_config_int(v->config, "fl.num_rounds")
-                     : wh_json_whole_or_zero(v->summary, "num_rounds");
+    const int64_t rounds = v->config ? weft_config_int(v->config, "fl.num_rounds")
+                                     : wh_json_whole_or_zero(v->summary, "num_rounds");
+    const int64_t steps = v->config ? weft_config_int(v->config, "fl.total_steps")
+                                    : wh_json_whole_or_zero(v->summary, "total_steps");
+    if (steps == 0 || v->rounds >= rounds) return rounds;
+    return v->local_steps >= steps ? v->rounds : 0;
 }

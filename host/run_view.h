@@ -6,6 +6,7 @@
 
 #include "engine/weft.h"
 #include "host/curve.h"
+#include "host/wire_kinds.h"
 
 #include <jansson.h>
 
@@ -38,10 +39,14 @@ typedef struct wh_run_view {
     wh_curve *tokens_per_s;
     wh_curve *client_loss, *update_norm; /* bands over the clients of a round, from clients.csv */
     wh_curve *mean_norm;
+    /* Of the last check of each round, and their number; no points where rounds have none. */
+    wh_curve *estimate, *variance, *theta, *checks;
     json_t *eval[WH_VIEW_EVALS]; /* lines with an evaluation, at even distances from the first */
     int n_evals;
     json_t *last_eval; /* NULL: none */
     double bytes_down, bytes_up, seconds;
+    double bytes[WH_WIRE_KINDS]; /* by kind; NaN: the files do not tell */
+    int64_t local_steps, barriers, n_checks;
     wh_span round_down, round_up;                         /* bytes of a round */
     int64_t tokens, updates, skipped, peak_rss, anon_rss; /* memory: largest of any round */
     /* clients.csv */

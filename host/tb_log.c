@@ -74,6 +74,16 @@ static weft_status add_eval(scalars *s, const weft_metrics *eval, bool binary_f1
     return WEFT_OK;
 }
 
+/* Of the round's last check; what is not finite has no place on a chart. */
+static void add_fda(scalars *s, const weft_round_report *r) {
+    if (r->n_checks == 0) return;
+    const weft_check *last = &r->checks[r->n_checks - 1];
+    if (isfinite(last->estimate)) add(s, "fda", "estimate", last->estimate);
+    if (isfinite(last->variance)) add(s, "fda", "variance", last->variance);
+    if (isfinite(r->theta)) add(s, "fda", "theta", r->theta);
+    add(s, "fda", "checks", r->n_checks);
+}
+
 weft_status wh_tb_round(wh_tb_log *log, const weft_round_report *report, const weft_metrics *eval,
                         bool binary_f1, const wh_round_timing *timing, weft_error *err) {
     scalars s = {0};
@@ -81,6 +91,7 @@ weft_status wh_tb_round(wh_tb_log *log, const weft_round_report *report, const w
     add(&s, "train", "lr", report->learning_rate);
     add(&s, "train", "skipped_clients", report->n_skipped);
     if (eval) WEFT_TRY(add_eval(&s, eval, binary_f1, err));
+    add_fda(&s, report);
     add(&s, "wire", "up_bytes", (double)report->wire_total.up);
     add(&s, "wire", "down_bytes", (double)report->wire_total.down);
     if (timing->train_seconds > 0.0) {

@@ -14,7 +14,8 @@ typedef struct wh_tb_log wh_tb_log;
 /* Opens the file for appending; a new one gets its opening record. WEFT_E_OUTPUT. */
 WEFT_NODISCARD weft_status wh_tb_open(wh_tb_log **out, const wh_run_folder *run, weft_error *err);
 /* A finished round, step = round: train/loss, train/lr, train/skipped; eval/… when `eval` is not
- * NULL; wire/ bytes so far; speed/…. Collected until the file is flushed. */
+ * NULL; fda/estimate, variance, theta, checks where there are checks; wire/ bytes so far; speed/….
+ * Collected until the file is flushed. */
 WEFT_NODISCARD weft_status wh_tb_round(wh_tb_log *log, const weft_round_report *report,
                                        const weft_metrics *eval, bool binary_f1,
                                        const wh_round_timing *timing, weft_error *err);

@@ -19,6 +19,12 @@ typedef struct field {
 
 #define FIELD(type, member, kind)                                                                  \
     { #member, offsetof(type, member), kind }
+/* A weft_wire, sums and kinds. */
+#define WIRE(type, member)                                                                         \
+    FIELD(type, member.down, WHOLE), FIELD(type, member.up, WHOLE),                                \
+        FIELD(type, member.model_down, WHOLE), FIELD(type, member.model_up, WHOLE),                \
+        FIELD(type, member.state_down, WHOLE), FIELD(type, member.state_up, WHOLE),                \
+        FIELD(type, member.verdict_down, WHOLE), FIELD(type, member.once_down, WHOLE)
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
 static const field metrics_fields[] = {
@@ -29,11 +35,18 @@ static const field metrics_fields[] = {
     FIELD(weft_metrics, mse, REAL),       FIELD(weft_metrics, is_regression, FLAG),
 };
 static const field summary_fields[] = {
-    FIELD(wh_summary, rounds_done, WHOLE),   FIELD(wh_summary, steps, WHOLE),
-    FIELD(wh_summary, examples, WHOLE),      FIELD(wh_summary, tokens, WHOLE),
-    FIELD(wh_summary, wire.down, WHOLE),     FIELD(wh_summary, wire.up, WHOLE),
-    FIELD(wh_summary, metrics_round, WHOLE), FIELD(wh_summary, seconds_train, REAL),
-    FIELD(wh_summary, seconds_total, REAL),  FIELD(wh_summary, train_loss, REAL),
+    FIELD(wh_summary, rounds_done, WHOLE),
+    FIELD(wh_summary, steps, WHOLE),
+    FIELD(wh_summary, examples, WHOLE),
+    FIELD(wh_summary, tokens, WHOLE),
+    WIRE(wh_summary, wire),
+    FIELD(wh_summary, local_steps, WHOLE),
+    FIELD(wh_summary, barriers, WHOLE),
+    FIELD(wh_summary, checks, WHOLE),
+    FIELD(wh_summary, metrics_round, WHOLE),
+    FIELD(wh_summary, seconds_train, REAL),
+    FIELD(wh_summary, seconds_total, REAL),
+    FIELD(wh_summary, train_loss, REAL),
 };
 static const field round_fields[] = {
     FIELD(weft_round_report, round, WHOLE),
@@ -44,10 +57,14 @@ static const field round_fields[] = {
     FIELD(weft_round_report, examples, WHOLE),
     FIELD(weft_round_report, tokens, WHOLE),
     FIELD(weft_round_report, packs, WHOLE),
-    FIELD(weft_round_report, wire.down, WHOLE),
-    FIELD(weft_round_report, wire.up, WHOLE),
-    FIELD(weft_round_report, wire_total.down, WHOLE),
-    FIELD(weft_round_report, wire_total.up, WHOLE),
+    WIRE(weft_round_report, wire),
+    WIRE(weft_round_report, wire_total),
+    FIELD(weft_round_report, local_steps, WHOLE),
+    FIELD(weft_round_report, local_steps_total, WHOLE),
+    FIELD(weft_round_report, barriers, WHOLE),
+    FIELD(weft_round_report, theta, REAL),
+    FIELD(weft_round_report, theta_next, REAL),
+    FIELD(weft_round_report, kept_theta, FLAG),
 };
 static const field client_fields[] = {
     FIELD(weft_client_report, client, WHOLE32),   FIELD(weft_client_report, rows, WHOLE),
@@ -55,7 +72,19 @@ static const field client_fields[] = {
     FIELD(weft_client_report, tokens, WHOLE),     FIELD(weft_client_report, weight, REAL),
     FIELD(weft_client_report, loss, REAL),        FIELD(weft_client_report, last_loss, REAL),
     FIELD(weft_client_report, update_norm, REAL), FIELD(weft_client_report, skipped, FLAG),
-    FIELD(weft_client_report, wire.down, WHOLE),  FIELD(weft_client_report, wire.up, WHOLE),
+    FIELD(weft_client_report, checks, WHOLE32),   WIRE(weft_client_report, wire),
+};
+static const field check_fields[] = {
+    FIELD(weft_check, steps, WHOLE),
+    FIELD(weft_check, estimate, REAL),
+    FIELD(weft_check, variance, REAL),
+    FIELD(weft_check, group[WEFT_GROUP_A], REAL),
+    FIELD(weft_check, group[WEFT_GROUP_B], REAL),
+    FIELD(weft_check, group[WEFT_GROUP_SAVED], REAL),
+    FIELD(weft_check, mean_sqnorm, REAL),
+    FIELD(weft_check, theta, REAL),
+    FIELD(weft_check, clients, WHOLE32),
+    FIELD(weft_check, synchronise, FLAG),
 };
 
 static json_t *value_of(const field *f, const void *from) {
@@ -154,19 +183,26 @@ static json_t *summary_json(const wh_train_run *run) {
     return o;
 }
 
+/* An array with one more value; as wh_json_with. */
+static json_t *with(json_t *array, json_t *value) {
+    if (array && json_array_append_new(array, value) == 0) return array;
+    if (!array) json_decref(value);
+    json_decref(array);
+    return NULL;
+}
+
 static json_t *pending_json(const wh_train_run *run) {
+    const weft_round_report *r = &run->pending;
     if (!run->is_pending) return json_null();
-    json_t *clients = json_array();
-    for (int32_t i = 0; clients && i < run->pending.n_clients; i++) {
-        json_t *c = to_json(client_fields, COUNT(client_fields), &run->pending.clients[i]);
-        if (json_array_append_new(clients, c) != 0) {
-            json_decref(clients);
-            clients = NULL;
-        }
-    }
-    json_t *o = to_json(round_fields, COUNT(round_fields), &run->pending);
+    json_t *clients = json_array(), *checks = json_array();
+    for (int32_t i = 0; i < r->n_clients; i++)
+        clients = with(clients, to_json(client_fields, COUNT(client_fields), &r->clients[i]));
+    for (int32_t i = 0; i < r->n_checks; i++)
+        checks = with(checks, to_json(check_fields, COUNT(check_fields), &r->checks[i]));
+    json_t *o = to_json(round_fields, COUNT(round_fields), r);
     o = wh_json_with(o, "seconds", wh_json_real(run->pending_seconds));
-    return wh_json_with(o, "clients", clients);
+    o = wh_json_with(o, "clients", clients);
+    return wh_json_with(o, "checks", checks);
 }
 
 json_t *wh_train_note(const wh_train_run *run, const json_t *files) {
@@ -240,12 +276,9 @@ weft_status wh_train_note_check(const wh_train_run *run, const json_t *note, con
 
 /* ---- reading ---- */
 
-static weft_status read_pending(wh_train_run *run, const json_t *o, const char *where,
+static weft_status read_clients(wh_train_run *run, const json_t *o, const char *where,
                                 weft_error *err) {
     json_t *clients = NULL;
-    weft_round_report *r = &run->pending;
-    WEFT_TRY(from_json(round_fields, COUNT(round_fields), o, where, r, err));
-    WEFT_TRY(wh_json_number(o, where, "seconds", &run->pending_seconds, err));
     WEFT_TRY(wh_json_child(o, where, "clients", JSON_ARRAY, &clients, err));
     const size_t n = json_array_size(clients);
     if (n != (size_t)run->summary.clients_per_round)
@@ -262,7 +295,34 @@ static weft_status read_pending(wh_train_run *run, const json_t *o, const char *
             return WEFT_FAIL(err, WEFT_E_DATA, "%s: pending.clients[%zu].client is %d", where, i,
                              c->client);
     }
-    r->n_clients = (int32_t)n, r->clients = run->pending_clients;
+    run->pending.n_clients = (int32_t)n, run->pending.clients = run->pending_clients;
+    return WEFT_OK;
+}
+
+static weft_status read_checks(wh_train_run *run, const json_t *o, const char *where,
+                               weft_error *err) {
+    json_t *checks = NULL;
+    WEFT_TRY(wh_json_child(o, where, "checks", JSON_ARRAY, &checks, err));
+    const size_t n = json_array_size(checks);
+    if ((n > 0) != wh_job_has_checks(run->job) || n > INT32_MAX)
+        return WEFT_FAIL(err, WEFT_E_DATA, "%s: pending.checks has %zu entries, but fl.sync is %s",
+                         where, n, weft_config_text(run->job->config, "fl.sync"));
+    free(run->pending_checks);
+    run->pending_checks = calloc(n + 1, sizeof *run->pending_checks); /* none is fine */
+    if (!run->pending_checks) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for a checkpoint");
+    for (size_t i = 0; i < n; i++)
+        WEFT_TRY(from_json(check_fields, COUNT(check_fields), json_array_get(checks, i), where,
+                           &run->pending_checks[i], err));
+    run->pending.n_checks = (int32_t)n, run->pending.checks = run->pending_checks;
+    return WEFT_OK;
+}
+
+static weft_status read_pending(wh_train_run *run, const json_t *o, const char *where,
+                                weft_error *err) {
+    WEFT_TRY(from_json(round_fields, COUNT(round_fields), o, where, &run->pending, err));
+    WEFT_TRY(wh_json_number(o, where, "seconds", &run->pending_seconds, err));
+    WEFT_TRY(read_clients(run, o, where, err));
+    WEFT_TRY(read_checks(run, o, where, err));
     run->is_pending = true;
     return WEFT_OK;
 }

@@ -101,11 +101,28 @@ static void fill_summary(wh_train_run *run) {
     s->num_clients = wh_job_clients(job);
     s->clients_per_round = (int32_t)weft_config_int(job->config, "fl.clients_per_round");
     s->rounds_planned = weft_config_int(job->config, "fl.num_rounds");
+    s->total_steps = weft_config_int(job->config, "fl.total_steps");
     s->train_rows = job->train.rows.n_rows;
     s->test_rows = job->has_test ? job->test.rows.n_rows : 0;
     s->base_parameters = run->info.base_parameters;
     s->adapter_numel = run->info.adapter_numel;
     s->binary_f1 = job->train.label && run->info.num_labels == 2;
+}
+
+/* When rounds end, where the variance between their clients decides. */
+static void describe_checks(const wh_train_run *run) {
+    const weft_config *c = run->job->config;
+    const int64_t own = weft_config_int(c, "fda.check_every");
+    const int64_t steps = own > 0 ? own : weft_config_int(c, "client.local_steps");
+    char interval[48] = "epoch";
+    if (steps == 1) (void)snprintf(interval, sizeof interval, "step");
+    if (steps > 1) (void)snprintf(interval, sizeof interval, "%" PRId64 " steps", steps);
+    if (wh_job_has_checks(run->job))
+        wh_log_info(&run->job->log,
+                    "synchronisation: %s, the variance checked every %s, at most %s times a round, "
+                    "estimator %s, rule %s",
+                    weft_config_text(c, "fl.sync"), interval, weft_config_text(c, "fda.max_checks"),
+                    weft_config_text(c, "fda.estimator"), weft_config_text(c, "fda.rule"));
 }
 
 static void describe(wh_train_run *run) {
@@ -121,6 +138,7 @@ static void describe(wh_train_run *run) {
                 wh_units_wire(b, sizeof b, 4.0 * (double)i->adapter_numel));
     wh_log_info(log, "clients: %d, %d in each round, %d trained at once", run->summary.num_clients,
                 run->summary.clients_per_round, i->slots);
+    describe_checks(run);
     wh_log_info(log, "run folder: %s", run->summary.folder);
 }
 
@@ -143,6 +161,7 @@ static weft_status open_log(wh_train_run *run, const json_t *cut, weft_error *er
         .is_regression = run->job->train.target != NULL,
         .binary_f1 = run->summary.binary_f1,
         .evaluates_clients = weft_config_int(run->job->config, "eval.clients_every") > 0,
+        .has_checks = wh_job_has_checks(run->job),
         .cut = cut,
     };
     WEFT_TRY(wh_run_log_open(&run->log, run->folder, &log, err));
@@ -268,6 +287,7 @@ void wh_train_run_close(wh_train_run *run) {
     weft_engine_close(run->engine);
     json_decref(run->files);
     free(run->pending_clients);
+    free(run->pending_checks);
     free(run->client_eval);
     free(run->name);
     memset(run, 0, sizeof *run);

@@ -18,9 +18,9 @@ static weft_status fail_memory(const char *doing, weft_error *err) {
 
 /* ---- rounds ---- */
 
-/* Every n-th round, and the last one. */
-static bool is_due(int64_t round, int64_t every, int64_t last) {
-    return round == last || (every > 0 && round % every == 0);
+/* After every n-th round, and after the last one. Which one that is shows once it is over. */
+static bool is_due(const wh_train_run *run, int64_t round, int64_t every) {
+    return weft_engine_is_done(run->engine) || (every > 0 && round % every == 0);
 }
 
 static weft_status evaluate(wh_train_run *run, int64_t round, weft_error *err) {
@@ -57,9 +57,13 @@ static void count_round(wh_train_run *run, const weft_round_report *report, doub
     s->tokens += report->tokens;
     s->train_loss = report->loss;
     s->wire = report->wire_total;
+    s->local_steps = report->local_steps_total;
+    s->barriers += report->barriers;
+    s->checks += report->n_checks;
     s->seconds_train += seconds;
     wh_progress_state *p = &run->job->progress.state;
     p->loss = report->loss;
+    p->steps = report->local_steps_total;
     if (seconds > 0.0) {
         p->client_updates_per_s = (double)report->n_clients / seconds;
         p->tokens_per_s = (double)report->tokens / seconds;
@@ -72,14 +76,25 @@ static void tell_round(wh_train_run *run, const weft_round_report *report, bool 
     wh_log *log = &run->job->log;
     if (report->n_skipped > 0) {
         wh_log_warn(log,
-                    "round %" PRId64 ": %d of %d clients skipped, their gradient was not finite",
+                    "round %" PRId64
+                    ": %d of %d clients skipped, their gradient or update was not finite",
                     report->round, report->n_skipped, report->n_clients);
+    }
+    const int32_t checks = report->n_checks;
+    if (checks > 0 && !isfinite(report->checks[checks - 1].estimate)) {
+        wh_log_warn(log,
+                    "round %" PRId64 ": the variance between the clients is not finite, so they "
+                    "synchronised and theta stays",
+                    report->round);
     }
     if (!evaluated) return;
     const weft_metrics *m = &run->summary.metrics;
-    wh_log_info(log, "round %*" PRId64 "  train loss %.4f  test loss %.4f  %s %.4f",
-                run->summary.rounds_planned > 99 ? 4 : 2, report->round, report->loss, m->loss,
-                wh_metrics_main_name(m->is_regression), wh_metrics_main(m));
+    char looks[32] = "";
+    if (checks > 0)
+        (void)snprintf(looks, sizeof looks, "  %d check%s", checks, checks == 1 ? "" : "s");
+    wh_log_info(log, "round %*" PRId64 "%s  train loss %.4f  test loss %.4f  %s %.4f",
+                run->summary.rounds_planned > 99 ? 4 : 2, report->round, looks, report->loss,
+                m->loss, wh_metrics_main_name(m->is_regression), wh_metrics_main(m));
 }
 
 /* How long the files that tell of rounds are; NULL: out of memory. */
@@ -94,14 +109,14 @@ static json_t *offsets(const wh_train_run *run) {
 static weft_status record_round(wh_train_run *run, const weft_round_report *report, double seconds,
                                 weft_error *err) {
     const weft_config *c = run->job->config;
-    const int64_t last = run->summary.rounds_planned, round = report->round;
+    const int64_t round = report->round;
     const double trained = wh_clock();
     json_decref(run->files);
     run->files = offsets(run);
     if (!run->files) return fail_memory("recording a round", err);
-    bool due = run->job->has_test && is_due(round, weft_config_int(c, "eval.every"), last);
+    bool due = run->job->has_test && is_due(run, round, weft_config_int(c, "eval.every"));
     int64_t every = weft_config_int(c, "eval.clients_every");
-    bool clients_due = every > 0 && is_due(round, every, last);
+    bool clients_due = every > 0 && is_due(run, round, every);
     weft_status st = due ? evaluate(run, round, err) : WEFT_OK;
     bool evaluated = due && st == WEFT_OK;
     if (st == WEFT_OK && clients_due) st = evaluate_clients(run, report, err);
@@ -182,7 +197,7 @@ static weft_status save_checkpoint(wh_train_run *run, weft_error *err) {
 
 static weft_status save_when_due(wh_train_run *run, int64_t round, weft_error *err) {
     const int64_t every = weft_config_int(run->job->config, "checkpoint.save_every");
-    if (every == 0 || !is_due(round, every, run->summary.rounds_planned)) return WEFT_OK;
+    if (every == 0 || !is_due(run, round, every)) return WEFT_OK;
     return save_checkpoint(run, err);
 }
 
@@ -208,6 +223,8 @@ weft_status wh_train_run_rounds(wh_train_run *run, weft_error *err) {
         }
     }
     job->progress.state.num_rounds = run->summary.rounds_planned;
+    job->progress.state.total_steps = run->summary.total_steps;
+    job->progress.state.steps = job->first_steps = run->summary.local_steps;
     job->first_round = run->summary.rounds_done + 1;
     job->loop_started = wh_clock();
     weft_status st = WEFT_OK;
@@ -216,12 +233,12 @@ weft_status wh_train_run_rounds(wh_train_run *run, weft_error *err) {
         st = record_round(run, &run->pending, run->pending_seconds, err);
         if (st == WEFT_OK) st = save_when_due(run, run->pending.round, err);
     }
-    for (int64_t round = run->summary.rounds_done + 1;
-         st == WEFT_OK && round <= run->summary.rounds_planned; round++) {
+    while (st == WEFT_OK && !weft_engine_is_done(run->engine)) {
+        const int64_t round = run->summary.rounds_done + 1;
         st = one_round(run, round, err);
         if (st == WEFT_OK) st = save_when_due(run, round, err);
         /* A signal between two ticks is a request to stop too; after the last round it is moot. */
-        if (st == WEFT_OK && wh_interrupt_signal() && round < run->summary.rounds_planned) {
+        if (st == WEFT_OK && wh_interrupt_signal() && !weft_engine_is_done(run->engine)) {
             st = WEFT_FAIL(err, WEFT_E_STOPPED, "stopped by a signal");
         }
     }

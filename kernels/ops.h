@@ -66,6 +66,7 @@ typedef enum wk_act {
     X(layernorm_fwd) X(layernorm_bwd) X(act_fwd) X(act_bwd) X(attn_fwd) X(attn_bwd) \
     X(softmax_xent) X(mse) X(seg_sum) \
     X(grad_norm) X(drift) X(adamw_step) X(sgd_step) \
+    X(range_sqdist) X(project) X(table_sketch) \
     X(update_add) X(weighted_sum) X(order_stat) X(noise) X(server_step)
 /* clang-format on */
 
@@ -322,6 +323,31 @@ typedef struct {
     float momentum, weight_decay, clip;
     bool nesterov;
 } wk_sgd_step_args;
+
+/* ---- the variance between clients: every row by itself ---- */
+
+/* Squared distances from a point, range by range:
+ *   out[k, s] = sum over i in [off[s], off[s+1]) of (w[k, i] - center[i])^2, in double.
+ * w (K, P), center (P) f32 or f64, off (S+1) i32 ascending, off[S] <= P → out (K, S) f64. The order
+ * of a sum depends on the range's length alone. */
+typedef struct {
+    wk_tensor out, w, center, off;
+} wk_range_sqdist_args;
+
+/* out[k] = sum of dir[i] * (w[k, i] - anchor[i]), in double.
+ * w (K, P), anchor, dir (P) → out (K) f64. */
+typedef struct {
+    wk_tensor out, w, anchor, dir;
+} wk_project_args;
+
+/* A sketch by tables, of any width (Charikar, Chen, Farach-Colton 2002):
+ *   sketch[k, j, b] = sum over n in [start[j, b], start[j, b+1]) of
+ *                     +-scale[i] * (w[k, i] - anchor[i]),  entry[j, n] = 2 i + (1 for minus).
+ * w (K, P), P < 2^30, anchor (P), scale (P) opt, entry (R, N) i32, start (R, M+1) i32 ascending
+ * with start[j, M] <= N → sketch (K, R, M). Summed in double. */
+typedef struct {
+    wk_tensor sketch, w, anchor, scale, entry, start;
+} wk_table_sketch_args;
 
 /* ---- federation ---- */
 

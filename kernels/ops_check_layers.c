@@ -309,6 +309,60 @@ weft_status wk_check_sgd_step(wk_dev *dev, const wk_sgd_step_args *a) {
     return c.st;
 }
 
+/* ---- the variance between clients ---- */
+
+weft_status wk_check_range_sqdist(wk_dev *dev, const wk_range_sqdist_args *a) {
+    wk_check c = {dev, "range_sqdist", WEFT_OK};
+    wk_need(&c, WK_ARG(w), WK_F32, 2);
+    wk_need(&c, WK_ARG(center), a->center.dtype == WK_F64 ? WK_F64 : WK_F32, 1);
+    wk_need(&c, WK_ARG(off), WK_I32, 1);
+    wk_need(&c, WK_ARG(out), WK_F64, 2);
+    wk_same_dim(&c, WK_ARG(center), 0, WK_ARG(w), 1);
+    wk_same_dim(&c, WK_ARG(out), 0, WK_ARG(w), 0);
+    wk_require(&c, a->off.dim[0] == a->out.dim[1] + 1, WEFT_E_SHAPE,
+               "off has %lld elements, needed is one more than the %lld columns of out",
+               (long long)a->off.dim[0], (long long)a->out.dim[1]);
+    wk_apart(&c, WK_ARG(out), WK_ARG(w));
+    wk_apart(&c, WK_ARG(out), WK_ARG(center));
+    return c.st;
+}
+
+weft_status wk_check_project(wk_dev *dev, const wk_project_args *a) {
+    wk_check c = {dev, "project", WEFT_OK};
+    wk_need(&c, WK_ARG(w), WK_F32, 2);
+    wk_need(&c, WK_ARG(anchor), WK_F32, 1);
+    wk_need(&c, WK_ARG(dir), WK_F32, 1);
+    wk_need(&c, WK_ARG(out), WK_F64, 1);
+    wk_same_dim(&c, WK_ARG(anchor), 0, WK_ARG(w), 1);
+    wk_same_dim(&c, WK_ARG(dir), 0, WK_ARG(w), 1);
+    wk_same_dim(&c, WK_ARG(out), 0, WK_ARG(w), 0);
+    wk_apart(&c, WK_ARG(out), WK_ARG(w));
+    return c.st;
+}
+
+weft_status wk_check_table_sketch(wk_dev *dev, const wk_table_sketch_args *a) {
+    wk_check c = {dev, "table_sketch", WEFT_OK};
+    wk_need(&c, WK_ARG(w), WK_F32, 2);
+    wk_need(&c, WK_ARG(anchor), WK_F32, 1);
+    wk_need_opt(&c, WK_ARG(scale), WK_F32, 1);
+    wk_need(&c, WK_ARG(entry), WK_I32, 2);
+    wk_need(&c, WK_ARG(start), WK_I32, 2);
+    wk_need(&c, WK_ARG(sketch), WK_F32, 3);
+    wk_require(&c, a->w.dim[1] < (int64_t)1 << 30, WEFT_E_UNSUPPORTED,
+               "w has %lld columns, an entry holds less than 2^30", (long long)a->w.dim[1]);
+    wk_same_dim(&c, WK_ARG(anchor), 0, WK_ARG(w), 1);
+    wk_same_dim(&c, WK_ARG(scale), 0, WK_ARG(w), 1);
+    wk_same_dim(&c, WK_ARG(sketch), 0, WK_ARG(w), 0);
+    wk_same_dim(&c, WK_ARG(entry), 0, WK_ARG(sketch), 1);
+    wk_same_dim(&c, WK_ARG(start), 0, WK_ARG(sketch), 1);
+    wk_require(&c, a->start.dim[1] == a->sketch.dim[2] + 1, WEFT_E_SHAPE,
+               "start has %lld columns, needed is one more than the %lld buckets of sketch",
+               (long long)a->start.dim[1], (long long)a->sketch.dim[2]);
+    wk_apart(&c, WK_ARG(sketch), WK_ARG(w));
+    wk_apart(&c, WK_ARG(sketch), WK_ARG(anchor));
+    return c.st;
+}
+
 /* ---- federation ---- */
 
 weft_status wk_check_update_add(wk_dev *dev, const wk_update_add_args *a) {

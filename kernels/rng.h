@@ -24,7 +24,9 @@ typedef enum wk_rng_purpose {
     WK_RNG_PARTITION = 5, /* partitioners */
     WK_RNG_BASE_DROPOUT = 6,
     WK_RNG_TEST = 7,
-    WK_RNG_PROBE = 8, /* rows that the linear probe holds out */
+    WK_RNG_PROBE = 8,      /* rows that the linear probe holds out */
+    WK_RNG_SKETCH = 9,     /* hash functions of a sketch; site = row */
+    WK_RNG_DIRECTION = 10, /* first direction of linear FDA */
 } wk_rng_purpose;
 
 typedef struct wk_philox {

@@ -213,7 +213,7 @@ VEC_INLINE void hid_put(hid p, int64_t j, int64_t d, vf v) {
 
 /* One table per family; each overrides its slots of the op table. */
 #define CPU_VEC_FAMILIES(X)                                                                        \
-    X(move) X(dropout) X(lora) X(norm) X(act) X(attn) X(attn_bwd) X(loss) X(optim)
+    X(move) X(dropout) X(lora) X(norm) X(act) X(attn) X(attn_bwd) X(loss) X(optim) X(variance)
 #define X(family) void WK_VEC(cpu_fill_##family)(wk_ops * table);
 CPU_VEC_FAMILIES(X)
 #undef X

@@ -32,15 +32,16 @@ static inline cuda_lane *cuda_lane_of(wk_dev *dev) {
 WEFT_NODISCARD weft_status cuda_launched(wk_dev *dev, const char *op);
 
 /* Each family of ops fills its slots. */
-void cuda_fill_rows(wk_ops *table);  /* rows.cu: memory */
-void cuda_fill_embed(wk_ops *table); /* embed.cu: embedding, dropout */
-void cuda_fill_norm(wk_ops *table);  /* norm.cu: layer norm */
-void cuda_fill_act(wk_ops *table);   /* act.cu: activations */
-void cuda_fill_loss(wk_ops *table);  /* loss.cu */
-void cuda_fill_attn(wk_ops *table);  /* attn.cu */
-void cuda_fill_lora(wk_ops *table);  /* lora.cu: segmented linears */
-void cuda_fill_optim(wk_ops *table); /* optim.cu: local optimizers, drift */
-void cuda_fill_fed(wk_ops *table);   /* fed.cu: updates, server, statistics over clients, noise */
+void cuda_fill_rows(wk_ops *table);     /* rows.cu: memory */
+void cuda_fill_embed(wk_ops *table);    /* embed.cu: embedding, dropout */
+void cuda_fill_norm(wk_ops *table);     /* norm.cu: layer norm */
+void cuda_fill_act(wk_ops *table);      /* act.cu: activations */
+void cuda_fill_loss(wk_ops *table);     /* loss.cu */
+void cuda_fill_attn(wk_ops *table);     /* attn.cu */
+void cuda_fill_lora(wk_ops *table);     /* lora.cu: segmented linears */
+void cuda_fill_optim(wk_ops *table);    /* optim.cu: local optimizers, drift */
+void cuda_fill_variance(wk_ops *table); /* variance.cu: what clients tell about their drift */
+void cuda_fill_fed(wk_ops *table); /* fed.cu: updates, server, statistics over clients, noise */
 /* All of the above: every op but the frozen linears (gemm_cublas.c). */
 void cuda_fill_kernels(wk_ops *table);
 void cuda_fill_gemm(wk_ops *table); /* gemm_cublas.c: the frozen linears */

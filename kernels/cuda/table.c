@@ -10,5 +10,6 @@ void cuda_fill_kernels(wk_ops *table) {
     cuda_fill_attn(table);
     cuda_fill_lora(table);
     cuda_fill_optim(table);
+    cuda_fill_variance(table);
     cuda_fill_fed(table);
 }

@@ -198,6 +198,21 @@ dry_cost dry_cost_sgd_step(const wk_sgd_step_args *a) {
                       BYTES(a->g, a->w, a->w) + (m ? 2 * bytes_of(a->m) : 0)};
 }
 
+dry_cost dry_cost_range_sqdist(const wk_range_sqdist_args *a) {
+    return (dry_cost){3 * numel(a->w), BYTES(a->w, a->center, a->off, a->out)};
+}
+
+dry_cost dry_cost_project(const wk_project_args *a) {
+    return (dry_cost){3 * numel(a->w), BYTES(a->w, a->anchor, a->dir, a->out)};
+}
+
+/* Each row of the sketch gathers what it adds. */
+dry_cost dry_cost_table_sketch(const wk_table_sketch_args *a) {
+    const double sums = numel(a->entry) * (double)a->w.dim[0];
+    return (dry_cost){(wk_given(a->scale) ? 3 : 2) * sums,
+                      BYTES(a->w, a->anchor, a->scale, a->entry, a->start, a->sketch)};
+}
+
 dry_cost dry_cost_update_add(const wk_update_add_args *a) {
     return (dry_cost){3 * numel(a->acc), BYTES(a->acc, a->acc, a->w, a->anchor)};
 }

@@ -3,13 +3,14 @@
  * of slots and any pack size. Without placement the products may take another kernel for another
  * number of rows, so packed and alone agree within a bound only.
  *
- *   test_packing [f32|bf16 …]        both */
+ *   test_packing [f32|bf16|fda …]    all */
 #include "tests/device/device.h"
 #include "tests/engine/packing_run.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int failed;
 
@@ -57,12 +58,39 @@ static void check(const wk_backend *plugin, const char *dtype) {
     free(once.adapter), free(again.adapter);
 }
 
+/* FDA decides the same whatever the packing. */
+static void check_fda(const wk_backend *plugin, const char *estimator, const char *sketch) {
+    char what[96];
+    packing_outcome out[2];
+    for (int i = 0; i < 2; i++) {
+        const char *const more[] = {"run.dtype",      "f32",     "run.deterministic",   "placement",
+                                    "fl.sync",        "fda-opt", "client.local_epochs", "1",
+                                    "fda.max_checks", "2",       "fda.sketch",          sketch,
+                                    "fda.estimator",  estimator};
+        const packing_setup setup = {"cuda", plugin, "17", "1", i ? "4096" : "150", more, 14, 0};
+        out[i] = packing_run(&setup);
+    }
+    (void)snprintf(what, sizeof what, "fda-opt, %s, %s: any packing", estimator, sketch);
+    expect(packing_same(what, &out[0], &out[1]), what);
+    free(out[0].adapter), free(out[1].adapter);
+}
+
 int main(int argc, char **argv) {
     const wk_backend *plugin = device_under_test();
     if (!plugin) return 77;
-    for (int i = 1; i < argc; i++) check(plugin, argv[i]);
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "fda") == 0) {
+            check_fda(plugin, "sketch", "hash");
+            check_fda(plugin, "sketch", "xor");
+            check_fda(plugin, "linear", "hash");
+        } else {
+            check(plugin, argv[i]);
+        }
     if (argc > 1) return failed != 0;
     check(plugin, "f32");
     check(plugin, "bf16");
+    check_fda(plugin, "sketch", "hash");
+    check_fda(plugin, "sketch", "xor");
+    check_fda(plugin, "linear", "hash");
     return failed != 0;
 }

@@ -32,6 +32,12 @@ for strategy in fedavg fedavgm fedadagrad fedadam fedyogi fedprox; do
 done
 ran client.optimizer=sgd client.momentum=0.9 client.nesterov=true client.weight_decay=0.01
 ran fl.weighting=uniform
+for option in fda.sketch=hash fda.sketch=hash-xor fda.sketch=xor fda.estimator=linear fda.estimator=naive \
+    fda.estimator=exact fda.theta_from=estimate fda.failure=0.05 fda.epsilon=0.5 fda.weight_a=0 fda.weight_saved=3 \
+    fda.variance=rounds fda.target=1 fda.check_every=2 client.epoch_length=longest client.epoch_length=shortest \
+    ledger.topology=allreduce fl.total_steps=20 fl.strategy=fedavgm client.optimizer=sgd client.local_steps=2; do
+    ran fl.sync=fda-opt fl.num_rounds=3 $option
+done
 ran fl.sampling=pass fl.num_rounds=3
 check_python 'a pass visits every client before any comes again' "runs/run$n" <<'END'
 import csv, sys
@@ -123,9 +129,12 @@ for n in range(1, int(sys.argv[1]) + 1):
     assert rows, options
     for row in rows:
         assert row["skipped"] == 0, options
+        look, theta = [row.pop("estimate"), row.pop("variance")], [row.pop("theta"), row.pop("theta_next")]
+        assert [x is None for x in look] == [row["checks"] == 0] * 2, (options, look)
+        assert theta == [None, None] if row["checks"] == 0 else row["round"] == 1 or None not in theta, (options, theta)
         for key, value in row.items():
             assert value is not None and math.isfinite(value), (options, key)
-    for name in "rounds.csv", "clients.csv":
+    for name in ["rounds.csv", "clients.csv"] + ["checks.csv"] * ("fl.sync" in options):
         for row in csv.DictReader(open(f"{run}/{name}")):
             for key, cell in row.items():
                 assert math.isfinite(float(cell or 0)), (options, name, key, cell)

@@ -3,42 +3,6 @@
 # never interrupted; and what must not be gone on with is refused.
 . "$(dirname "$0")/lib.sh"
 
-# Pseudo-random pauses, the same in every run of the test: $1 to $2 hundredths of a second.
-seed=12345
-pause() {
-    seed=$(((seed * 1103515245 + 12345) % 2147483648))
-    sleep "$(awk -v a="$1" -v b="$2" -v r="$seed" 'BEGIN { printf "%.2f", (a + r % (b - a + 1)) / 100 }')"
-}
-
-# Starts "train job.yaml" with the options that follow the signal again and again, each time with --resume auto, and
-# sends the signal after a while, until it ends by itself.
-interrupted() { # signal, name, options…
-    signal=$1 name=$2
-    shift 2
-    times=0
-    while [ "$times" -lt 60 ]; do
-        "$weft" train job.yaml run.name="$name" --resume auto --quiet "$@" >out 2>err &
-        pid=$!
-        pause $((4 + times)) $((40 + 8 * times)) # longer each time, so that a slow machine gets there
-        kill -s "$signal" $pid 2>kill.err || :
-        code=0
-        wait $pid 2>wait.err || code=$?
-        [ "$code" != 0 ] || break
-        case $signal$code in
-        KILL137 | *75) ;;
-        *) fail "$name: exit code $code after SIG$signal"; cat err; return ;;
-        esac
-        times=$((times + 1))
-    done
-    [ "$code" = 0 ] || fail "$name: not done after $times interruptions"
-    [ "$times" -ge 3 ] || fail "$name: interrupted only $times times"
-    printf '%s: interrupted %s times\n' "$name" "$times"
-    # Another start finds nothing to do and changes nothing.
-    cp "runs/$name/metrics.jsonl" before
-    expect 0 train job.yaml run.name="$name" --resume auto --quiet "$@"
-    same before "runs/$name/metrics.jsonl"
-}
-
 # summary.json, times apart.
 same_summary() {
     check_python "summary of $1 and $2" "runs/$1/summary.json" "runs/$2/summary.json" <<'END'

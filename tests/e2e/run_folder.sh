@@ -58,10 +58,12 @@ common = "round loss lr clients skipped examples tokens steps wire_down_bytes wi
          "wire_down_total_bytes wire_up_total_bytes"
 evaluated = " eval_n eval_loss eval_accuracy eval_f1_macro eval_matthews"
 assert len(metrics) == len(rounds) == 3
-keys(metrics[0], common)                  # eval.every=2: not after round 1,
-keys(metrics[1], common + evaluated)      # after round 2,
-keys(metrics[2], common + evaluated)      # and after the last
-keys(rounds[0], common + evaluated)
+more = " wire_model_down_bytes wire_model_up_bytes wire_state_down_bytes wire_state_up_bytes wire_verdict_down_bytes " \
+       "wire_once_down_bytes local_steps local_steps_total barriers checks estimate variance theta theta_next kept_theta"
+keys(metrics[0], common + more)                  # eval.every=2: not after round 1,
+keys(metrics[1], common + evaluated + more)      # after round 2,
+keys(metrics[2], common + evaluated + more)      # and after the last
+keys(rounds[0], common + evaluated + more)
 keys(clients[0], "round client rows steps examples tokens weight loss last_loss update_norm skipped "
                  "wire_down_bytes wire_up_bytes" + evaluated)
 assert rounds[0]["eval_n"] == "" and rounds[1]["eval_n"] == "24"
@@ -71,6 +73,12 @@ for i, m in enumerate(metrics):
     mine = [c for c in clients if c["round"] == str(i + 1)]
     assert m["round"] == i + 1 and m["clients"] == len(mine) == 4 and m["skipped"] == 0
     assert m["wire_down_bytes"] == m["wire_up_bytes"] == 4 * numbers * 4
+    assert m["wire_model_down_bytes"] == m["wire_model_up_bytes"] == 4 * numbers * 4
+    assert all(m[f"wire_{k}_bytes"] == 0 for k in ("state_down", "state_up", "verdict_down", "once_down"))
+    assert m["local_steps"] == max(int(c["steps"]) for c in mine) and m["barriers"] == 1
+    assert m["local_steps_total"] == sum(k["local_steps"] for k in metrics[:i + 1])
+    assert m["checks"] == m["kept_theta"] == 0
+    assert m["estimate"] is m["variance"] is m["theta"] is m["theta_next"] is None
     assert m["wire_down_total_bytes"] == m["wire_up_total_bytes"] == 4 * numbers * 4 * (i + 1)
     assert abs(sum(float(c["weight"]) for c in mine) - 1) < 1e-12
     assert abs(sum(float(c["weight"]) * float(c["loss"]) for c in mine) - m["loss"]) < 1e-12
@@ -78,10 +86,11 @@ for i, m in enumerate(metrics):
         assert sum(int(c[key]) for c in mine) == m[key], key
     assert len({c["client"] for c in mine}) == 4
     for key, cell in rounds[i].items():
-        assert cell == "" and key not in m or float(cell) == m[key], (key, cell)
+        assert cell == "" and m.get(key) is None or float(cell) == m[key], (key, cell)
 assert summary["bytes_up"] == summary["bytes_down"] == metrics[-1]["wire_up_total_bytes"]
-for key in ("examples", "tokens", "steps"):
+for key in ("examples", "tokens", "steps", "local_steps", "barriers", "checks"):
     assert summary[key] == sum(m[key] for m in metrics), key
+assert summary["bytes_by_kind"] == {k: sum(m[f"wire_{k}_bytes"] for m in metrics) for k in summary["bytes_by_kind"]}
 for key in ("n", "loss", "accuracy", "f1_macro", "matthews"):
     assert summary["federated"][key] == metrics[-1]["eval_" + key], key
 assert summary["federated_round"] == summary["rounds_done"] == 3

@@ -49,7 +49,7 @@ SCENARIOS = {
     # name: arguments; OUT/ is where results go
     "train": ["train", "job.yaml", "run.name=x", "run.output_dir=OUT", "eval.baselines=true", "eval.clients_every=2",
               "client.optimizer_state=keep", "engine.state_pool_mib=0", "engine.slots=2"] + TINY,
-    "train-from": ["train", "job.yaml", "run.name=x", "run.output_dir=OUT", "model.path=sharded", "partition.file=split.json", "lora.init_from=adapter", "lora.r=4", "lora.alpha=8",
+    "train-from": ["train", "job.yaml", "run.name=x", "run.output_dir=OUT", "model.path=sharded", "partition.file=split.json", "lora.init_from=adapter", "lora.r=4", "lora.alpha=8", "fl.sync=fda-opt", "fda.max_checks=3",
                    "lora.target_modules=all-linear",
                    "data.train=train.csv", "data.test=test.jsonl", "--format", "json"] + TINY,
     "overwrite": ["train", "job.yaml", "run.name=old", "run.output_dir=OUT", "run.overwrite=true"] + TINY,

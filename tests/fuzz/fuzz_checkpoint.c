@@ -95,6 +95,10 @@ static void check_saved(wh_checkpoint *c) {
     FUZZ_CHECK(weft_engine_state_save(engine, &now, compare, &saved, &err) == WEFT_OK, "%s",
                err.text);
     FUZZ_CHECK(now.rounds_done == c->state.rounds_done, "round %lld", (long long)now.rounds_done);
+    FUZZ_CHECK(now.local_steps_total == c->state.local_steps_total &&
+                   memcmp(&now.theta, &c->state.theta, sizeof now.theta) == 0 &&
+                   memcmp(&now.wire_total, &c->state.wire_total, sizeof now.wire_total) == 0,
+               "%lld local steps, theta %g", (long long)now.local_steps_total, now.theta);
     size_t at = 0;
     for (int32_t i = 0; i < now.n_tensors; i++) {
         const wh_tensor_info *t = wh_safetensors_find(c->tensors, now.tensor[i].name);

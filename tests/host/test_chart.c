@@ -45,7 +45,7 @@ static void test_scales(void **state) {
                                       {0, 0},         {-2, -2},         {1, 2},      {0, 1e12},
                                       {1e-4, 2.5e-4}, {99.2, 101},      {1, 100000}, {0.2, 12345}};
     for (size_t i = 0; i < sizeof RANGE / sizeof *RANGE; i++)
-        for (int unit = WH_UNIT_PLAIN; unit <= WH_UNIT_SECONDS; unit++)
+        for (int unit = WH_UNIT_PLAIN; unit <= WH_UNIT_REAL; unit++)
             if (unit != WH_UNIT_WHOLE || RANGE[i][1] - RANGE[i][0] >= 1)
                 check_scale(RANGE[i][0], RANGE[i][1], (wh_unit)unit);
     check_scale((double)NAN, (double)NAN, WH_UNIT_PLAIN);
@@ -74,6 +74,9 @@ static void test_labels(void **state) {
     check_label(200, WH_UNIT_SECONDS, 50, "50", "s");
     check_label(1800, WH_UNIT_SECONDS, 600, "10", "min");
     check_label(36000, WH_UNIT_SECONDS, 7200, "2", "h");
+    check_label(3, WH_UNIT_REAL, 2, "2", "");
+    check_label(2.5e-4, WH_UNIT_REAL, 1e-4, "0.1", "10^-3");
+    check_label(3e7, WH_UNIT_REAL, 1e7, "10", "10^6");
 }
 
 static void test_numbers(void **state) {
@@ -141,7 +144,11 @@ static wh_chart two_lines(int n) {
     for (int k = 0; k < 2; k++) {
         wh_curve_init(&curve[k], 1);
         for (int i = 1; i <= n; i++) {
-            wh_point p = {.round = i, .bytes = 1e6 * i, .seconds = 2.0 * i, .y = (double)k / i};
+            wh_point p = {.round = i,
+                          .bytes = 1e6 * i,
+                          .seconds = 2.0 * i,
+                          .steps = 9.0 * i,
+                          .y = (double)k / i};
             wh_curve_add(&curve[k], p);
         }
         chart.line[k] = (wh_chart_line){k ? "b & c" : "a", &curve[k], k};
@@ -179,6 +186,11 @@ static void test_points_say_their_values(void **state) {
     chart.x = WH_X_SECONDS;
     svg = drawn(&chart);
     assert_non_null(strstr(svg, "round 3, 6.00 s: 0.3333</title>"));
+    free(svg);
+    chart.x = WH_X_STEPS, chart.y_unit = WH_UNIT_REAL;
+    svg = drawn(&chart);
+    assert_non_null(strstr(svg, "b &amp; c, round 3, 27 local steps: 0.33333334</title>"));
+    assert_non_null(strstr(svg, "local steps of a client</text>"));
     free(svg);
 }
 

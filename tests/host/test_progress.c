@@ -88,6 +88,20 @@ static void unknown_values_stay_out(void **state) {
     assert_string_equal(out, "evaluating");
 }
 
+/* Where local steps end the run, nobody knows how many rounds that makes. */
+static void run_of_steps(void **state) {
+    (void)state;
+    char out[256];
+    wh_progress_state s = full();
+    s.steps = 120, s.total_steps = 1000;
+    wh_progress_format(out, sizeof out, &s, 200);
+    assert_string_equal(out, "round 3  step 120/1000  training   45%  loss 0.5123  acc 0.8710  "
+                             "12.3 clients/s  8.12 k tok/s  up 1.20 MB down 3.40 MB  2:05 left");
+    wh_progress_format(out, sizeof out, &s, 79);
+    assert_string_equal(out, "round 3  loss 0.5123  acc 0.8710  12.3 cl/s  8.12 k tok/s  4.60MB  "
+                             "2:05 left");
+}
+
 static void time_left(void **state) {
     (void)state;
     assert_true(isnan(wh_progress_left(5.0, 0.0, 10.0)));
@@ -101,6 +115,7 @@ int main(void) {
         cmocka_unit_test(narrow),
         cmocka_unit_test(seconds_left_are_whole),
         cmocka_unit_test(unknown_values_stay_out),
+        cmocka_unit_test(run_of_steps),
         cmocka_unit_test(time_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,12 +44,53 @@ static void table_for_people(void **state) {
     wh_summary s = example();
     char *text = text_of(&s);
     assert_non_null(strstr(text, "federated LoRA    0.7500"));
-    assert_non_null(strstr(text, "sent up     12,000 bytes (12.0 kB)"));
-    assert_non_null(strstr(text, "sent down   24,000 bytes (24.0 kB)"));
+    assert_non_null(strstr(text, "sent up      12,000 bytes (12.0 kB)"));
+    assert_non_null(strstr(text, "sent down    24,000 bytes (24.0 kB)"));
     assert_non_null(strstr(text, "2.00 s training, 2.00 k tok/s"));
     assert_null(strstr(text, "probe"));
     assert_null(strstr(text, " \n")); /* no blanks at line ends */
     free(text);
+}
+
+/* Clients that are asked for more than models; a run that local steps ended. */
+static void work_and_bytes_by_kind(void **state) {
+    (void)state;
+    wh_summary s = example();
+    s.local_steps = 1234, s.barriers = 3;
+    char *text = text_of(&s);
+    assert_non_null(strstr(text, "rounds       3 of 3, 10 of 20 clients each, fedavg"));
+    assert_non_null(
+        strstr(text, "local steps  1,234, of each round's busiest client, 3 barriers\n"));
+    assert_null(strstr(text, "models"));
+    free(text);
+    s.wire = (weft_wire){.down = 24000,
+                         .up = 12000,
+                         .model_down = 20000,
+                         .model_up = 11000,
+                         .state_up = 1000,
+                         .verdict_down = 3000,
+                         .once_down = 1000};
+    s.rounds_planned = 100, s.total_steps = 1234, s.checks = 21;
+    text = text_of(&s);
+    assert_non_null(strstr(text, "rounds            3, until 1234 local steps, 10 of 20 clients"));
+    assert_non_null(strstr(
+        text, "1,234, of each round's busiest client, 21 checks of the variance, 3 barriers\n"));
+    assert_non_null(strstr(text, "sent up           12,000 bytes (12.0 kB)\n"
+                                 "    models          11,000 bytes (11.0 kB)\n"
+                                 "    states          1,000 bytes (1.00 kB)\n"
+                                 "  sent down         24,000 bytes (24.0 kB)\n"
+                                 "    models          20,000 bytes (20.0 kB)\n"
+                                 "    verdicts        3,000 bytes (3.00 kB)\n"
+                                 "    hash functions  1,000 bytes (1.00 kB)\n"));
+    free(text);
+    json_t *o = wh_summary_json(&s), *kinds = json_object_get(o, "bytes_by_kind");
+    assert_int_equal(json_integer_value(json_object_get(o, "local_steps")), 1234);
+    assert_int_equal(json_integer_value(json_object_get(o, "total_steps")), 1234);
+    assert_int_equal(json_integer_value(json_object_get(o, "barriers")), 3);
+    assert_int_equal(json_integer_value(json_object_get(o, "checks")), 21);
+    assert_int_equal(json_object_size(kinds), 6);
+    assert_int_equal(json_integer_value(json_object_get(kinds, "state_up")), 1000);
+    json_decref(o);
 }
 
 /* A federated run that loses to the probe says so. */
@@ -96,9 +137,8 @@ static void json_has_null_for_nan(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(table_for_people),
-        cmocka_unit_test(verdict_against_the_probe),
-        cmocka_unit_test(json_keeps_every_seed),
+        cmocka_unit_test(table_for_people),          cmocka_unit_test(work_and_bytes_by_kind),
+        cmocka_unit_test(verdict_against_the_probe), cmocka_unit_test(json_keeps_every_seed),
         cmocka_unit_test(json_has_null_for_nan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -201,6 +201,73 @@ static void test_nothing_from_outside(void **state) {
     free(text);
 }
 
+/* What checks of the variance add; a threshold out of reach is not drawn. */
+static void test_checks(void **state) {
+    (void)state;
+    char text[2048];
+    static const char *const THETA[] = {"0.0003", "1e+300"};
+    for (int far = 0; far < 2; far++) {
+        size_t used = 0;
+        for (int r = 1; r <= 2; r++)
+            used += (size_t)snprintf(
+                text + used, sizeof text - used,
+                "{\"round\": %d, \"loss\": 1.0, \"clients\": 2, \"wire_down_bytes\": 106, "
+                "\"wire_up_bytes\": 110, \"wire_down_total_bytes\": %d, "
+                "\"wire_up_total_bytes\": %d, \"eval_n\": 9, \"eval_loss\": 0.5, "
+                "\"eval_accuracy\": 0.75, \"wire_model_down_bytes\": 90, "
+                "\"wire_model_up_bytes\": 90, \"wire_state_down_bytes\": 0, "
+                "\"wire_state_up_bytes\": 20, \"wire_verdict_down_bytes\": 6, "
+                "\"wire_once_down_bytes\": 10, \"local_steps\": 5, \"local_steps_total\": %d, "
+                "\"barriers\": 4, \"checks\": 3, \"estimate\": 0.00025, \"variance\": "
+                "0.0002, \"theta\": %s, \"theta_next\": 1, \"kept_theta\": 0}\n",
+                r, 106 * r, 110 * r, 5 * r, THETA[far]);
+        temp_text(in_run("metrics.jsonl"), text);
+        wh_run_view *v = view_of(temp_path("run"));
+        assert_int_equal(v->local_steps, 10);
+        assert_int_equal(v->barriers, 8);
+        assert_int_equal(v->n_checks, 6);
+        assert_true(v->bytes[0] == 180 && v->bytes[3] == 40 && v->bytes[5] == 20);
+        assert_true(v->variance->last.y == 0.0002 && v->checks->last.y == 3);
+        assert_true(v->metric->last.steps == 10);
+        wh_run_view_free(v);
+        char *out = page();
+        has(out, "of these, models</td><td>180 (180 B)</td><td>180 (180 B)");
+        has(out, "of these, states</td><td>0 (0 B)</td><td>40 (40 B)");
+        has(out, "of these, verdicts</td><td>12 (12 B)</td><td>0 (0 B)");
+        has(out, "of these, hash functions</td><td>20 (20 B)");
+        has(out, "<b>10</b><span>local steps, 8 barriers");
+        has(out, "exact, round 2: 0.0002<");
+        has(out, "estimate, round 1: 0.00025<");
+        has(out, ">10^-3</text>");
+        has(out, "checks, round 2: 3<");
+        has(out, "Test accuracy by local steps");
+        has(out, "accuracy, round 2, 10 local steps: 0.75<");
+        assert_true((strstr(out, "theta, round 1: 0.0003<") != NULL) == !far);
+        free(out);
+    }
+    temp_text(in_run("metrics.jsonl"), METRICS);
+    char *out = page();
+    assert_null(strstr(out, "of these"));
+    assert_null(strstr(out, "Variance"));
+    free(out);
+}
+
+/* A run that local steps end has no rounds to go. */
+static void test_total_steps(void **state) {
+    (void)state;
+    temp_text(in_run("config.resolved.yaml"), "fl:\n  num_rounds: 9\n  total_steps: 10\n");
+    temp_text(in_run("events.jsonl"), "{\"event\": \"end\"}\n");
+    for (int steps = 9; steps <= 10; steps++) {
+        char text[128];
+        (void)snprintf(text, sizeof text,
+                       "{\"round\": 2, \"loss\": 1, \"local_steps_total\": %d}\n", steps);
+        temp_text(in_run("metrics.jsonl"), text);
+        wh_run_view *v = view_of(temp_path("run"));
+        assert_int_equal(wh_run_view_planned(v), steps == 10 ? 2 : 0);
+        wh_run_view_free(v);
+    }
+}
+
 /* Of values that are no numbers or of another type, something remains to be seen, and no crash. */
 static void test_odd_values(void **state) {
     (void)state;
@@ -282,6 +349,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_view),       TEST(test_died),
         TEST(test_not_a_run),  TEST(test_nothing_from_outside),
+        TEST(test_checks),     TEST(test_total_steps),
         TEST(test_odd_values), TEST(test_long_runs_stay_small),
         TEST(test_failures),
     };

@@ -40,8 +40,11 @@ static const weft_round_report report = {
     .examples = 16,
     .tokens = 144,
     .packs = 9,
-    .wire = {100, 50},
+    .wire = {100, 50, 60, 40, 1, 10, 3, 36},
     .wire_total = {5000000000, 50},
+    .local_steps = 2,
+    .local_steps_total = 7,
+    .barriers = 1,
 };
 static const weft_metrics eval = {.n = 8,
                                   .loss = 0.25,
@@ -66,6 +69,19 @@ static void close_log(wh_run_log *log) {
     wh_run_folder_close(folder);
 }
 
+/* After the columns of the evaluation; these of a job without checks. */
+#define MORE_KEYS                                                                                  \
+    "\"wire_model_down_bytes\": 60, \"wire_model_up_bytes\": 40, "                                 \
+    "\"wire_state_down_bytes\": 1, \"wire_state_up_bytes\": 10, "                                  \
+    "\"wire_verdict_down_bytes\": 3, \"wire_once_down_bytes\": 36, \"local_steps\": "              \
+    "2, \"local_steps_total\": 7, \"barriers\": 1, \"checks\": 0, \"estimate\": "                  \
+    "null, \"variance\": null, \"theta\": null, \"theta_next\": null, "                            \
+    "\"kept_theta\": 0"
+#define MORE_NAMES                                                                                 \
+    "wire_model_down_bytes,wire_model_up_bytes,wire_state_down_bytes,wire_state_up_bytes,"         \
+    "wire_verdict_down_bytes,wire_once_down_bytes,local_steps,local_steps_total,barriers,checks,"  \
+    "estimate,variance,theta,theta_next,kept_theta"
+
 static void test_classification(void **state) {
     (void)state;
     wh_run_log *log =
@@ -84,19 +100,20 @@ static void test_classification(void **state) {
         "\"wire_up_bytes\": 50, \"wire_down_total_bytes\": 5000000000, \"wire_up_total_bytes\": "
         "50, "
         "\"eval_n\": 8, \"eval_loss\": 0.25, \"eval_accuracy\": 0.875, \"eval_f1_macro\": 0.75, "
-        "\"eval_f1_binary\": 0.5, \"eval_matthews\": -0.5}\n"
+        "\"eval_f1_binary\": 0.5, \"eval_matthews\": -0.5, " MORE_KEYS "}\n"
         "{\"round\": 2, \"loss\": null, \"lr\": 0.0005, \"clients\": 0, \"skipped\": 1, "
         "\"examples\": 16, \"tokens\": 144, \"steps\": 4, \"wire_down_bytes\": 100, "
         "\"wire_up_bytes\": 50, \"wire_down_total_bytes\": 5000000000, \"wire_up_total_bytes\": "
-        "50}\n");
+        "50, " MORE_KEYS "}\n");
     assert_file(
         temp_path("r/rounds.csv"),
         "round,loss,lr,clients,skipped,examples,tokens,steps,wire_down_bytes,wire_up_bytes,"
         "wire_down_total_bytes,wire_up_total_bytes,eval_n,eval_loss,eval_accuracy,"
-        "eval_f1_macro,eval_f1_binary,eval_matthews\n"
+        "eval_f1_macro,eval_f1_binary,eval_matthews," MORE_NAMES "\n"
         "1,0.6666666666666666,0.0005,2,1,16,144,4,100,50,5000000000,50,8,0.25,0.875,0.75,0.5,"
-        "-0.5\n"
-        "2,nan,0.0005,0,1,16,144,4,100,50,5000000000,50,,,,,,\n");
+        "-0.5,60,40,1,10,3,36,2,7,1,0,,,,,0\n"
+        "2,nan,0.0005,0,1,16,144,4,100,50,5000000000,50,,,,,,,60,40,1,10,3,36,2,7,1,0,,,,,0\n");
+    assert_false(temp_exists(temp_path("r/checks.csv")));
     assert_file(temp_path("r/clients.csv"),
                 "round,client,rows,steps,examples,tokens,weight,loss,last_loss,update_norm,skipped,"
                 "wire_down_bytes,wire_up_bytes,eval_n,eval_loss,eval_accuracy,eval_f1_macro,eval_"
@@ -113,12 +130,82 @@ static void test_regression_has_other_columns(void **state) {
     check_ok(wh_run_log_round(log, &report, &m, NULL, &err), &err);
     close_log(log);
     char *text = temp_read(temp_path("r/rounds.csv"), NULL);
-    assert_non_null(strstr(text, "eval_n,eval_loss,eval_pearson,eval_spearman,eval_mse\n"));
-    assert_non_null(strstr(text, ",4,1.0,0.5,0.25,1.0\n"));
+    assert_non_null(
+        strstr(text, "eval_n,eval_loss,eval_pearson,eval_spearman,eval_mse," MORE_NAMES "\n"));
+    assert_non_null(strstr(text, ",4,1.0,0.5,0.25,1.0,60,"));
     free(text);
     json_t *object = wh_metrics_json(&m, false);
     assert_int_equal(json_object_size(object), 5);
     json_decref(object);
+}
+
+static const weft_check checks[] = {
+    {.steps = 3,
+     .estimate = 0.75,
+     .variance = 0.5,
+     .group = {0.1, 0.2, 0.2},
+     .mean_sqnorm = 2,
+     .theta = 1e300,
+     .clients = 2},
+    {.steps = 6,
+     .estimate = (double)INFINITY,
+     .variance = (double)NAN,
+     .group = {(double)NAN, (double)NAN, (double)NAN},
+     .mean_sqnorm = (double)INFINITY,
+     .theta = 1e300,
+     .clients = 1,
+     .synchronise = true},
+};
+
+/* Reals in full; what is not finite, and an error against nothing, leave their cells empty. */
+static void test_checks(void **state) {
+    (void)state;
+    wh_run_log *log = open_log("r", (wh_run_log_options){.has_checks = true});
+    weft_round_report r = report;
+    r.checks = checks, r.n_checks = 2;
+    r.theta = 1e300, r.theta_next = 1.0 / 3, r.kept_theta = true;
+    check_ok(wh_run_log_round(log, &r, NULL, NULL, &err), &err);
+    r.round = 2, r.n_checks = 1, r.kept_theta = false, r.theta = (double)NAN;
+    weft_check none = checks[0];
+    none.variance = 0, none.estimate = 0, r.checks = &none;
+    check_ok(wh_run_log_round(log, &r, NULL, NULL, &err), &err);
+    check_ok(wh_run_log_flush(log, false, &err), &err);
+    json_t *files = wh_run_log_offsets(log);
+    assert_int_equal(json_object_size(files), 5);
+    close_log(log);
+    static const char whole[] =
+        "round,check,steps,clients,estimate,variance,error,variance_a,variance_b,variance_saved,"
+        "mean_sqnorm,theta,synchronise\n"
+        "1,1,3,2,0.75,0.5,0.5,0.1,0.2,0.2,2.0,1e+300,0\n"
+        "1,2,6,1,,,,,,,,1e+300,1\n"
+        "2,1,3,2,0.0,0.0,,0.1,0.2,0.2,2.0,1e+300,0\n";
+    assert_file(temp_path("r/checks.csv"), whole);
+    char *text = temp_read(temp_path("r/rounds.csv"), NULL);
+    assert_non_null(strstr(text, ",2,7,1,2,,,1e+300,0.3333333333333333,1\n2,"));
+    assert_non_null(strstr(text, ",2,7,1,1,0.0,0.0,,0.3333333333333333,0\n"));
+    free(text);
+    text = temp_read(temp_path("r/metrics.jsonl"), NULL);
+    assert_non_null(strstr(text, "\"checks\": 2, \"estimate\": null, \"variance\": null, "
+                                 "\"theta\": 1e+300, \"theta_next\": 0.3333333333333333, "
+                                 "\"kept_theta\": 1}\n"));
+    free(text);
+    /* A resumed run goes on from where the checkpoint says; one that does not say is refused. */
+    temp_text(temp_path("r/config.resolved.yaml"), "");
+    check_ok(wh_run_folder_open(&folder, temp_path("r"), &err), &err);
+    json_object_set_new(files, "checks.csv", json_integer((json_int_t)strlen(whole) - 42));
+    wh_run_log_options options = {.has_checks = true, .cut = files};
+    check_ok(wh_run_log_open(&log, folder, &options, &err), &err);
+    check_ok(wh_run_log_close(log, &err), &err);
+    text = temp_read(temp_path("r/checks.csv"), NULL);
+    assert_int_equal(strlen(text), strlen(whole) - 42);
+    free(text);
+    json_object_del(files, "checks.csv");
+    check_fails(wh_run_log_open(&log, folder, &options, &err), WEFT_E_RESUME, &err,
+                "does not say how long checks.csv was");
+    options.has_checks = false;
+    check_ok(wh_run_log_open(&log, folder, &options, &err), &err);
+    close_log(log);
+    json_decref(files);
 }
 
 static void test_timing_events_and_log(void **state) {
@@ -203,18 +290,21 @@ static bool ends_in_whole_line(const char *path) {
 static void test_failures_leave_whole_lines(void **state) {
     (void)state;
     static const char *const names[] = {"metrics.jsonl", "rounds.csv",   "clients.csv",
-                                        "timing.jsonl",  "events.jsonl", "log.txt"};
+                                        "checks.csv",    "timing.jsonl", "events.jsonl",
+                                        "log.txt"};
+    weft_round_report checked = report;
+    checked.checks = checks, checked.n_checks = 2;
     int64_t operations = 1; /* of a run in which nothing fails, which comes first */
     for (int64_t i = 0; i <= operations; i++) {
         wh_run_log *log = NULL;
-        const wh_run_log_options options = {0};
+        const wh_run_log_options options = {.has_checks = true};
         char name[32];
         (void)snprintf(name, sizeof name, "run%ld", (long)i);
         check_ok(wh_run_folder_create(&folder, temp_folder, name, false, &err), &err);
         wh_file_fault(i, ENOSPC);
         weft_status st = wh_run_log_open(&log, folder, &options, &err);
         for (int round = 0; round < 3 && st == WEFT_OK; round++) {
-            st = wh_run_log_round(log, &report, &eval, NULL, &err);
+            st = wh_run_log_round(log, &checked, &eval, NULL, &err);
             if (st == WEFT_OK) st = wh_run_log_line(log, WEFT_LOG_INFO, "host", "round", &err);
             if (st == WEFT_OK) st = wh_run_log_flush(log, round == 1, &err);
         }
@@ -243,6 +333,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_classification),
         TEST(test_regression_has_other_columns),
+        TEST(test_checks),
         TEST(test_timing_events_and_log),
         TEST(test_same_input_same_bytes),
         TEST(test_failures_leave_whole_lines),

@@ -314,8 +314,9 @@ void op_close(op_run *r) {
 }
 
 const op_case *op_case_at(int i) {
-    const op_case *const tables[] = {op_cases_rows, op_cases_layers, op_cases_train};
-    for (int t = 0; t < 3; t++)
+    const op_case *const tables[] = {op_cases_rows, op_cases_layers, op_cases_train,
+                                     op_cases_variance};
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (const op_case *c = tables[t]; c->op; c++)
             if (i-- == 0) return c;
     return NULL;

@@ -107,7 +107,7 @@ void op_close(op_run *r);
 
 /* ---- all cases ---- */
 
-extern const op_case op_cases_rows[], op_cases_layers[], op_cases_train[];
+extern const op_case op_cases_rows[], op_cases_layers[], op_cases_train[], op_cases_variance[];
 /* The i-th case of all, NULL behind the last. */
 const op_case *op_case_at(int i);
 

@@ -302,6 +302,45 @@ static void drift(void **state) {
     refused(wk_adamw_step(dev, &step), WEFT_E_SHAPE, "drift.sign is float32, needed is uint8");
 }
 
+static void variance(void **state) {
+    (void)state;
+    wk_range_sqdist_args far = {.out = typed(WK_F64, 3, 4),
+                                .w = mat(3, 600),
+                                .center = vec(600),
+                                .off = typed(WK_I32, 5, -1)};
+    check_ok(wk_range_sqdist(dev, &far), &ctx.err);
+    far.center = typed(WK_F64, 600, -1);
+    check_ok(wk_range_sqdist(dev, &far), &ctx.err);
+    far.off = typed(WK_I32, 4, -1);
+    refused(wk_range_sqdist(dev, &far), WEFT_E_SHAPE,
+            "off has 4 elements, needed is one more than the 4 columns of out");
+    far.off = typed(WK_I32, 5, -1), far.center = typed(WK_F64, 599, -1);
+    refused(wk_range_sqdist(dev, &far), WEFT_E_SHAPE, "center (599) but w is (3,600)");
+    far.center = typed(WK_I32, 600, -1);
+    refused(wk_range_sqdist(dev, &far), WEFT_E_SHAPE, "center is int32, needed is float32");
+
+    wk_project_args along = {
+        .out = typed(WK_F64, 3, -1), .w = mat(3, 600), .anchor = vec(600), .dir = vec(600)};
+    check_ok(wk_project(dev, &along), &ctx.err);
+    along.dir = vec(601);
+    refused(wk_project(dev, &along), WEFT_E_SHAPE, "dir (601) but w is (3,600)");
+
+    const wk_table_sketch_args ok = {.sketch = stack(3, 5, 20),
+                                     .w = mat(3, 600),
+                                     .anchor = vec(600),
+                                     .entry = typed(WK_I32, 5, 590),
+                                     .start = typed(WK_I32, 5, 21)};
+    wk_table_sketch_args a = ok;
+    check_ok(wk_table_sketch(dev, &a), &ctx.err);
+    a.scale = vec(599);
+    refused(wk_table_sketch(dev, &a), WEFT_E_SHAPE, "scale (599) but w is (3,600)");
+    a = ok, a.start = typed(WK_I32, 5, 20);
+    refused(wk_table_sketch(dev, &a), WEFT_E_SHAPE,
+            "start has 20 columns, needed is one more than the 20 buckets of sketch");
+    a = ok, a.entry = typed(WK_I32, 4, 590);
+    refused(wk_table_sketch(dev, &a), WEFT_E_SHAPE, "entry (4,590) but sketch is (3,5,20)");
+}
+
 static void federation(void **state) {
     (void)state;
     wk_weighted_sum_args sum = {
@@ -335,10 +374,9 @@ static void federation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(linear),   cmocka_unit_test(overlaps),
-        cmocka_unit_test(segments), cmocka_unit_test(hidden_operands),
-        cmocka_unit_test(layers),   cmocka_unit_test(optimizers),
-        cmocka_unit_test(drift),    cmocka_unit_test(federation),
+        cmocka_unit_test(linear),          cmocka_unit_test(overlaps), cmocka_unit_test(segments),
+        cmocka_unit_test(hidden_operands), cmocka_unit_test(layers),   cmocka_unit_test(optimizers),
+        cmocka_unit_test(drift),           cmocka_unit_test(variance), cmocka_unit_test(federation),
     };
     return cmocka_run_group_tests(tests, open_dry, close_dry);
 }

@@ -31,7 +31,7 @@ with tempfile.TemporaryDirectory() as folder:
     command = [args.weft, "train", f"model.path={args.model}", f"data.train={args.data}", f"data.test={args.data}",
                "data.max_train_rows=80", "data.max_test_rows=40", "data.max_length=16", "fl.num_clients=4",
                "fl.clients_per_round=2", "fl.num_rounds=5", "client.local_steps=1", "client.batch_size=4",
-               "eval.every=2", f"run.output_dir={folder}", "run.name=live", "--quiet"]
+               "eval.every=2", "fl.sync=fda-opt", f"run.output_dir={folder}", "run.name=live", "--quiet"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     run = os.path.join(folder, "live")
     events = EventAccumulator(os.path.join(run, "tb"), size_guidance={"scalars": 0})
@@ -41,11 +41,12 @@ with tempfile.TemporaryDirectory() as folder:
 
 pairs = {"train/loss": "loss", "train/lr": "lr", "train/skipped_clients": "skipped", "eval/loss": "eval_loss",
          "eval/accuracy": "eval_accuracy", "eval/f1_macro": "eval_f1_macro", "eval/matthews": "eval_matthews",
-         "wire/up_bytes": "wire_up_total_bytes", "wire/down_bytes": "wire_down_total_bytes"}
+         "wire/up_bytes": "wire_up_total_bytes", "wire/down_bytes": "wire_down_total_bytes",
+         "fda/estimate": "estimate", "fda/variance": "variance", "fda/theta": "theta", "fda/checks": "checks"}
 tags = set(events.Tags()["scalars"])
 bad = 0
 for tag, key in pairs.items():
-    want = [(m["round"], single(m[key])) for m in rounds if key in m]
+    want = [(m["round"], single(m[key])) for m in rounds if m.get(key) is not None]
     got = [(e.step, e.value) for e in events.Scalars(tag)] if tag in tags else []
     if got != want or not want:
         print(f"{tag}: {got} is not {want}")

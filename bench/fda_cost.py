@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""What looking at the variance between clients costs (fl.sync=fda, a check after every step), by estimator.
+
+  fda_cost.py [--weft PROGRAM] [--model FOLDER] [--rows FILE] [--clients N] [--threads N] [--json FILE]
+
+Times rounds of `weft bench` on a real encoder: ten clients, steps of 4 rows and of 16, every estimator with the exact
+variance logged at every check and without, in turns. Prints the time of a step and of a check in it, its share, and
+the bytes of a check beside those of an upload. Needs the model and rows of third_party/fetch/{minilm,wn10}.sh."""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+
+TOP = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+KINDS = {"naive": {}, "linear": {}, "sketch, hash 5x250": {"fda.sketch": "hash"},
+         "sketch, xor 5x256": {"fda.sketch": "xor"}, "exact": {}}
+REPEATS = 1
+
+
+def options(args, kind, more, batch, variance, folder):
+    return {"model.path": args.model, "data.train": args.rows, "data.max_train_rows": 2000, "data.max_length": 64,
+            "run.threads": args.threads, "run.output_dir": folder, "fl.num_clients": args.clients,
+            "fl.clients_per_round": args.clients, "client.batch_size": batch, "fl.sync": "fda", "fda.theta": 1e9,
+            "fda.max_checks": 5, "fda.target": 5, "fda.estimator": kind.split(",")[0], "fda.variance": variance, **more}
+
+
+def run(args, verb, settings, *words):
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as job:
+        job.write("{}\n")
+        job.flush()
+        command = [args.weft, verb, job.name, *(f"{k}={v}" for k, v in settings.items()), "--format", "json", "--quiet", *words]
+        done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"fda_cost.py: {' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
+def main():
+    p = argparse.ArgumentParser(description="the cost of checks; see the head of this file")
+    p.add_argument("--weft", default=os.path.join(TOP, "build-release", "weft"))
+    p.add_argument("--model", default=os.path.join(TOP, "models", "all-minilm-l6-v2"))
+    p.add_argument("--rows", default=os.path.join(TOP, "data", "wn10", "train.jsonl"))
+    p.add_argument("--clients", type=int, default=10)
+    p.add_argument("--threads", type=int, default=os.cpu_count())
+    p.add_argument("--json")
+    args = p.parse_args()
+    cases = [(batch, kind, variance) for batch in (4, 16) for kind in KINDS for variance in ("rounds", "checks")
+             if kind != "exact" or variance == "checks"]
+    times = {c: [] for c in cases}
+    with tempfile.TemporaryDirectory(prefix="weft-fda-cost-") as folder:
+        for _ in range(REPEATS):
+            for case in cases:
+                batch, kind, variance = case
+                got = run(args, "bench", options(args, kind, KINDS[kind], batch, variance, folder))
+                phase = {q["name"]: q["seconds"] for q in got["phases"]}
+                times[case].append((sum(phase.values()), phase["variance"]))
+    rows = []
+    print(f"{'rows':>4} {'estimator':20} {'exact variance':>14} {'step ms':>8} {'check ms':>8} {'share':>7}")
+    for (batch, kind, variance), seconds in times.items():
+        step, check = min(s[0] for s in seconds), statistics.median(s[1] for s in seconds)
+        rows.append({"rows": batch, "estimator": kind, "variance": variance, "step_seconds": step, "check_seconds": check})
+        print(f"{batch:>4} {kind:20} {'at every check' if variance == 'checks' else 'once a round':>14} {1e3 * step:8.2f} "
+              f"{1e3 * check:8.3f} {100 * check / step:6.2f}%")
+    if args.json:
+        with open(args.json, "w") as f:
+            json.dump(rows, f, indent=1)
+            f.write("\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+/* What clients tell about their drift: distances, a projection, sketches. A slot, or a slot's range
+ * or row of the sketch, belongs to one thread, and its sums have one order. */
+#include "kernels/cpu/vec.h"
+
+#include <string.h>
+
+#define SUMS 8 /* running sums of a vector */
+#define W    WK_SKETCH_WIDTH
+#define ROWS 8 /* of a sketch, at most */
+
+static double total(const double sum[SUMS]) {
+    return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+}
+
+/* Differences in double: nothing is lost where clients agree. */
+#define SQDIST(name, type)                                                                         \
+    static double name(const float *restrict w, const type *restrict center, int64_t n) {          \
+        double sum[SUMS] = {0};                                                                    \
+        int64_t i = 0;                                                                             \
+        for (; i + SUMS <= n; i += SUMS)                                                           \
+            for (int c = 0; c < SUMS; c++) {                                                       \
+                const double d = (double)w[i + c] - (double)center[i + c];                         \
+                sum[c] += d * d;                                                                   \
+            }                                                                                      \
+        for (; i < n; i++) {                                                                       \
+            const double d = (double)w[i] - (double)center[i];                                     \
+            sum[0] += d * d;                                                                       \
+        }                                                                                          \
+        return total(sum);                                                                         \
+    }
+SQDIST(sqdist_single, float)
+SQDIST(sqdist_wide, double)
+
+static weft_status range_sqdist(wk_dev *dev, const wk_range_sqdist_args *a) {
+    const int64_t slots = a->w.dim[0], ranges = a->out.dim[1];
+    const int32_t *off = a->off.data;
+    const bool is_wide = a->center.dtype == WK_F64;
+    CPU_PARALLEL_ROWS(cpu_threads(dev, slots * a->w.dim[1]))
+    for (int64_t task = 0; task < slots * ranges; task++) {
+        const int64_t k = task / ranges, s = task % ranges, n = off[s + 1] - off[s];
+        const float *w = cpu_row(a->w, k) + off[s];
+        double *out = (double *)wk_row_ptr(a->out, k) + s;
+        *out = is_wide ? sqdist_wide(w, (const double *)a->center.data + off[s], n)
+                       : sqdist_single(w, (const float *)a->center.data + off[s], n);
+    }
+    return WEFT_OK;
+}
+
+static double projection(const float *restrict w, const float *restrict anchor,
+                         const float *restrict dir, int64_t n) {
+    double sum[SUMS] = {0};
+    int64_t i = 0;
+    for (; i + SUMS <= n; i += SUMS)
+        for (int c = 0; c < SUMS; c++)
+            sum[c] += (double)dir[i + c] * ((double)w[i + c] - (double)anchor[i + c]);
+    for (; i < n; i++) sum[0] += (double)dir[i] * ((double)w[i] - (double)anchor[i]);
+    return total(sum);
+}
+
+static weft_status project(wk_dev *dev, const wk_project_args *a) {
+    const int64_t slots = a->w.dim[0], p = a->w.dim[1];
+    CPU_PARALLEL_ROWS(cpu_threads(dev, slots * p))
+    for (int64_t k = 0; k < slots; k++)
+        ((double *)a->out.data)[k] = projection(cpu_row(a->w, k), a->anchor.data, a->dir.data, p);
+    return WEFT_OK;
+}
+
+/* One bucket; its numbers lie all over the adapter. */
+static float gather(const float *w, const float *anchor, const float *scale, const int32_t *entry,
+                    int64_t n) {
+    double sum[2] = {0, 0};
+    for (int64_t e = 0; e < n; e++) {
+        const int32_t i = entry[e] >> 1;
+        const double d = ((double)w[i] - (double)anchor[i]) * (scale ? (double)scale[i] : 1.0);
+        sum[e & 1] += entry[e] & 1 ? -d : d;
+    }
+    return (float)(sum[0] + sum[1]);
+}
+
+static weft_status table_sketch(wk_dev *dev, const wk_table_sketch_args *a) {
+    const int64_t slots = a->w.dim[0], rows = a->sketch.dim[1], width = a->sketch.dim[2];
+    CPU_PARALLEL_ROWS(cpu_threads(dev, slots * rows * a->entry.dim[1]))
+    for (int64_t task = 0; task < slots * rows; task++) {
+        const int64_t k = task / rows, j = task % rows;
+        const int32_t *entry = wk_row_ptr(a->entry, j), *start = wk_row_ptr(a->start, j);
+        float *out = cpu_row(a->sketch, k) + j * width;
+        for (int64_t b = 0; b < width; b++)
+            out[b] = gather(cpu_row(a->w, k), a->anchor.data, a->scale.data, entry + start[b],
+                            start[b + 1] - start[b]);
+    }
+    return WEFT_OK;
+}
+
+/* ---- drift ---- */
+
+/* bucket[b] += delta[b ^ rot]. Inside groups of eight the permutation is one of eight, each a
+ * constant to the compiler. */
+#define ADD_LANES(lanes)                                                                           \
+    case lanes:                                                                                    \
+        for (int g = 0; g < W / 8; g++)                                                            \
+            for (int c = 0; c < 8; c++)                                                            \
+                bucket[8 * g + c] += delta[8 * (g ^ groups) + (c ^ (lanes))];                      \
+        break;
+static void add_block(float *restrict bucket, const float *restrict delta, unsigned rot) {
+    const int groups = (int)(rot >> 3);
+    switch (rot & 7u) {
+        ADD_LANES(0)
+        ADD_LANES(1)
+        ADD_LANES(2)
+        ADD_LANES(3)
+        ADD_LANES(4)
+        ADD_LANES(5)
+        ADD_LANES(6)
+        ADD_LANES(7)
+    }
+}
+
+/* A block of W numbers of a slot, n of which exist, to every row of its sketch. */
+static void sketch_block(float (*restrict bucket)[W], const float *restrict w,
+                         const float *restrict anchor, const uint8_t *restrict sign,
+                         const uint8_t *rot, int64_t rows, int64_t n) {
+    float delta[W] = {0}, with_sign[W];
+    uint32_t signs[W] = {0};
+    for (int64_t i = 0; i < n; i++) delta[i] = w[i] - anchor[i], signs[i] = sign[i];
+    for (int64_t j = 0; j < rows; j++) {
+        for (int i = 0; i < W; i++) {
+            uint32_t bits;
+            memcpy(&bits, &delta[i], sizeof bits);
+            bits ^= signs[i] >> j << 31;
+            memcpy(&with_sign[i], &bits, sizeof bits);
+        }
+        add_block(bucket[j], with_sign, rot[j]);
+    }
+}
+
+static weft_status drift(wk_dev *dev, const wk_drift_args *a) {
+    const wk_drift_operands *d = &a->drift;
+    const bool sketched = wk_given(d->sketch);
+    const int64_t slots = a->w.dim[0], p = a->w.dim[1], rows = sketched ? d->sketch.dim[1] : 0;
+    const float *anchor = d->anchor.data;
+    CPU_PARALLEL_ROWS(cpu_threads(dev, slots * p * (1 + rows)))
+    for (int64_t k = 0; k < slots; k++) {
+        if (!ref_slot_active(&a->slots, k)) continue;
+        const float *w = cpu_row(a->w, k);
+        ((double *)d->sqnorm.data)[k] = sqdist_single(w, anchor, p);
+        if (!sketched) continue;
+        float bucket[ROWS][W] = {{0}};
+        for (int64_t i = 0; i < p; i += W)
+            sketch_block(bucket, w + i, anchor + i, (const uint8_t *)d->sign.data + i,
+                         wk_row_ptr(d->rot, i / W), rows, cpu_min(W, p - i));
+        memcpy(cpu_row(d->sketch, k), bucket, (size_t)rows * W * sizeof(float));
+    }
+    return WEFT_OK;
+}
+
+void WK_VEC(cpu_fill_variance)(wk_ops *table) {
+    table->range_sqdist = range_sqdist;
+    table->project = project;
+    table->table_sketch = table_sketch;
+    table->drift = drift;
+}

@@ -1,0 +1,601 @@
+/* labels: fed */
+/* FDA and FDA-Opt in the engine: identities with FedOpt that hold bit for bit, the order of the
+ * estimators, decisions, the rule for theta, the ledger, and what may not change any of it. */
+#include "engine/fda.h"
+#include "tests/engine/kept_job.h"
+#include "tests/golden/bert_regression.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_CHECKS 24
+
+/* What a few rounds of a job leave. */
+typedef struct outcome {
+    weft_round_report round[ROUNDS];
+    weft_check check[ROUNDS][MAX_CHECKS];
+    weft_client_report client[ROUNDS][COHORT];
+    float *adapter[ROUNDS + 1]; /* before the first round, and after each */
+    size_t bytes;               /* of an adapter */
+    int64_t numel;
+    int rounds;
+} outcome;
+
+static void outcome_free(outcome *o) {
+    for (int i = 0; i <= ROUNDS; i++) free(o->adapter[i]);
+    free(o);
+}
+
+static outcome *run_pairs(int rounds, const char *const *pairs, size_t n) {
+    outcome *o = calloc(1, sizeof *o);
+    job j;
+    kept_prepare(&j, pairs, n, false);
+    kept_start(&j);
+    o->rounds = rounds;
+    o->bytes = (size_t)j.info.adapter_size * sizeof(float);
+    o->numel = j.info.adapter_numel;
+    o->adapter[0] = kept_adapter(&j);
+    for (int r = 0; r < rounds; r++) {
+        o->round[r] = kept_round(&j);
+        assert_true(o->round[r].n_checks <= MAX_CHECKS);
+        for (int32_t i = 0; i < o->round[r].n_checks; i++) o->check[r][i] = o->round[r].checks[i];
+        memcpy(o->client[r], o->round[r].clients,
+               (size_t)o->round[r].n_clients * sizeof(weft_client_report));
+        o->adapter[r + 1] = kept_adapter(&j);
+    }
+    kept_finish(&j);
+    return o;
+}
+
+#define RUN(rounds, ...)                                                                           \
+    run_pairs((rounds), (const char *const[]){__VA_ARGS__},                                        \
+              sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+
+#define RESET "client.optimizer_state", "reset"
+
+static void same_adapters(const char *what, const outcome *a, const outcome *b) {
+    assert_int_equal(a->bytes, b->bytes);
+    for (int r = 0; r <= a->rounds; r++) check_same(what, a->adapter[r], b->adapter[r], a->bytes);
+}
+
+/* Bit for bit, NaN being NaN. */
+static void same_checks(const char *what, const outcome *a, const outcome *b) {
+    for (int r = 0; r < a->rounds; r++) {
+        assert_int_equal(a->round[r].n_checks, b->round[r].n_checks);
+        for (int32_t i = 0; i < a->round[r].n_checks; i++)
+            check_same(what, &a->check[r][i], &b->check[r][i], sizeof(weft_check));
+        check_same("theta", &a->round[r].theta_next, &b->round[r].theta_next, sizeof(double));
+    }
+}
+
+/* ---- identities with FedOpt ---- */
+
+static void test_one_check_is_one_epoch(void **state) {
+    (void)state;
+    static const char *const strategies[] = {"fedavg", "fedavgm", "fedadam", "fedyogi"};
+    static const char *const lengths[] = {"own", "longest", "shortest"};
+    for (size_t s = 0; s < 4; s++) {
+        const char *length = lengths[s % 3];
+        outcome *fda = RUN(3, RESET, "fl.strategy", strategies[s], "client.epoch_length", length,
+                           "fl.sync", "fda-opt", "fda.max_checks", "1");
+        outcome *fed = RUN(3, RESET, "fl.strategy", strategies[s], "client.epoch_length", length);
+        same_adapters(strategies[s], fda, fed);
+        for (int r = 0; r < 3; r++) {
+            assert_int_equal(fda->round[r].n_checks, 1);
+            assert_int_equal(fed->round[r].n_checks, 0);
+            assert_int_equal(fda->round[r].local_steps, fed->round[r].local_steps);
+            assert_true(fda->round[r].loss == fed->round[r].loss);
+            assert_int_equal(fda->round[r].wire.model_up, fed->round[r].wire.up);
+            assert_int_equal(fed->round[r].barriers, 1);
+        }
+        outcome_free(fda), outcome_free(fed);
+    }
+}
+
+static void test_no_threshold_is_all_epochs(void **state) {
+    (void)state;
+    outcome *fda = RUN(2, RESET, "fl.sync", "fda-opt", "fda.rule", "fixed", "fda.theta", "1e300",
+                       "fda.max_checks", "3", "fl.strategy", "fedadam");
+    outcome *fed = RUN(2, RESET, "client.local_epochs", "3", "fl.strategy", "fedadam");
+    same_adapters("three epochs", fda, fed);
+    assert_int_equal(fda->round[0].n_checks, 3);
+    outcome_free(fda), outcome_free(fed);
+    fda = RUN(2, "fl.sync", "fda", "fda.theta", "1e300", "fda.max_checks", "6");
+    fed = RUN(2, "client.local_steps", "6"); /* both keep the optimizers' state */
+    same_adapters("six steps", fda, fed);
+    outcome_free(fda), outcome_free(fed);
+    fda = RUN(2, RESET, "fl.sync", "fda-opt", "fda.rule", "fixed", "fda.theta", "1e300",
+              "fda.max_checks", "3", "client.local_steps", "2");
+    fed = RUN(2, RESET, "client.local_steps", "6");
+    same_adapters("three times two steps", fda, fed);
+    outcome_free(fda), outcome_free(fed);
+}
+
+/* FDA that synchronises at every step is averaging at every step. */
+static void test_no_patience_is_every_step(void **state) {
+    (void)state;
+    outcome *fda = RUN(5, "fl.sync", "fda", "fda.theta", "-1e300");
+    outcome *fed = RUN(5, "client.local_steps", "1");
+    same_adapters("every step", fda, fed);
+    for (int r = 0; r < 5; r++) {
+        assert_int_equal(fda->round[r].n_checks, 1);
+        assert_int_equal(fda->round[r].local_steps, 1);
+        assert_int_equal(fda->round[r].local_steps_total, r + 1);
+    }
+    outcome_free(fda), outcome_free(fed);
+}
+
+/* ---- estimates ---- */
+
+/* The last check of a round against what the round did: with plain averaging the global adapter
+ * moves by the mean update. */
+static void check_identity(const outcome *o, int r) {
+    const weft_check *c = &o->check[r][o->round[r].n_checks - 1];
+    double norms = 0, mean = 0;
+    for (int32_t i = 0; i < o->round[r].n_clients; i++) {
+        const weft_client_report *k = &o->client[r][i];
+        norms += k->weight * k->update_norm * k->update_norm;
+    }
+    for (size_t i = 0; i < o->bytes / sizeof(float); i++) {
+        const double d = (double)o->adapter[r + 1][i] - (double)o->adapter[r][i];
+        mean += d * d;
+    }
+    assert_true(fabs(c->mean_sqnorm / norms - 1) < 1e-6);       /* numbers travel as float32 */
+    assert_true(fabs(c->variance / (norms - mean) - 1) < 1e-4); /* the adapter is float32 */
+    const double parts = c->group[0] + c->group[1] + c->group[2];
+    assert_true(fabs(parts / c->variance - 1) < 1e-12);
+}
+
+static void test_estimators(void **state) {
+    (void)state;
+    static const char *const kinds[] = {"exact", "naive", "linear", "sketch", "sketch", "sketch"};
+    static const char *const layouts[] = {"hash", "hash", "hash", "hash", "hash-xor", "xor"};
+    static const char *const weightings[] = {"examples", "uniform"};
+    for (size_t w = 0; w < 2; w++) {
+        outcome *o[6];
+        for (size_t i = 0; i < 6; i++) {
+            o[i] = RUN(3, RESET, "fl.sync", "fda-opt", "fda.rule", "fixed", "fda.theta", "1e300",
+                       "fda.max_checks", "4", "fda.estimator", kinds[i], "fda.sketch", layouts[i],
+                       "fl.weighting", weightings[w]);
+            same_adapters("decisions alike", o[i], o[0]);
+            for (int r = 0; r < 3; r++) check_identity(o[i], r);
+        }
+        for (int r = 0; r < 3; r++)
+            for (int c = 0; c < 4; c++) {
+                const weft_check *exact = &o[0]->check[r][c], *naive = &o[1]->check[r][c];
+                const weft_check *linear = &o[2]->check[r][c];
+                const double v = exact->variance, slack = 1e-6 * naive->mean_sqnorm;
+                assert_true(exact->estimate == v && naive->estimate == naive->mean_sqnorm);
+                assert_true(naive->estimate >= linear->estimate);
+                assert_true(linear->estimate >= v - slack);
+                if (r > 0) assert_true(linear->estimate < naive->estimate);
+                for (int i = 1; i < 6; i++) {
+                    assert_true(o[i]->check[r][c].variance == v);
+                    assert_int_equal(o[i]->check[r][c].steps, exact->steps);
+                }
+                const double mean = naive->mean_sqnorm - v; /* |mean update|^2 */
+                for (int i = 3; i < 6; i++)                 /* six deviations of a row */
+                    assert_true(fabs(o[i]->check[r][c].estimate - v) < mean * 6 * sqrt(2.0 / 250));
+            }
+        for (size_t i = 0; i < 6; i++) outcome_free(o[i]);
+    }
+}
+
+static void test_weights_of_groups(void **state) {
+    (void)state;
+    static const char *const kinds[] = {"exact", "naive", "linear", "sketch"};
+    for (size_t i = 0; i < 4; i++) {
+        outcome *whole = RUN(2, RESET, "fl.sync", "fda-opt", "fda.rule", "fixed", "fda.theta",
+                             "1e300", "fda.max_checks", "2", "fda.estimator", kinds[i]);
+        outcome *only = RUN(2, RESET, "fl.sync", "fda-opt", "fda.rule", "fixed", "fda.theta",
+                            "1e300", "fda.max_checks", "2", "fda.estimator", kinds[i],
+                            "fda.weight_a", "4", "fda.weight_saved", "0");
+        for (int r = 0; r < 2; r++) {
+            const weft_check *a = &whole->check[r][1], *b = &only->check[r][1];
+            assert_memory_equal(a->group, b->group, sizeof a->group);
+            assert_true(fabs(b->variance / (4 * a->group[0] + a->group[1]) - 1) < 1e-12);
+            assert_true(b->estimate >= b->variance * (kinds[i][0] == 's' ? 0.7 : 1 - 1e-6));
+            assert_true(b->estimate <= b->mean_sqnorm * (1 + 1e-6));
+        }
+        outcome_free(whole), outcome_free(only);
+    }
+}
+
+/* ---- decisions ---- */
+
+static void test_decisions(void **state) {
+    (void)state;
+    static const char *const kinds[] = {"exact", "naive", "linear", "sketch"};
+    for (size_t k = 0; k < 4; k++) {
+        outcome *o = RUN(5, RESET, "fl.sync", "fda-opt", "fda.estimator", kinds[k]);
+        bool before_cap = false;
+        for (int r = 0; r < 5; r++) {
+            const weft_round_report *report = &o->round[r];
+            const weft_check *last = &o->check[r][report->n_checks - 1];
+            if (r == 0) assert_int_equal(report->n_checks, 1);
+            if (r == 0) assert_true(isnan(report->theta));
+            if (r > 0) assert_true(report->theta == o->round[r - 1].theta_next);
+            assert_true(report->theta_next == 5.0 / report->n_checks * last->variance);
+            assert_false(report->kept_theta);
+            assert_int_equal(report->barriers, report->n_checks + 1);
+            for (int32_t i = 0; i < report->n_checks; i++) {
+                const weft_check *c = &o->check[r][i];
+                const bool is_last = i + 1 == report->n_checks;
+                assert_int_equal(c->synchronise, is_last);
+                assert_int_equal(c->clients, COHORT);
+                if (r > 0 && !is_last) assert_true(!(c->estimate > report->theta));
+                if (r > 0 && is_last && report->n_checks < 10)
+                    assert_true(c->estimate > report->theta);
+            }
+            before_cap = before_cap || (r > 0 && report->n_checks < 10);
+        }
+        assert_true(before_cap); /* else nothing was decided */
+        outcome_free(o);
+    }
+}
+
+static void test_rules(void **state) {
+    (void)state;
+    outcome *o = RUN(4, RESET, "fl.sync", "fda-opt", "fda.rule", "always", "fda.target", "3");
+    for (int r = 0; r < 4; r++) assert_int_equal(o->round[r].n_checks, r == 0 ? 1 : 3);
+    outcome_free(o);
+    o = RUN(3, RESET, "fl.sync", "fda-opt", "fda.theta_from", "estimate", "fda.estimator", "naive",
+            "fda.target", "2", "fda.variance", "rounds");
+    for (int r = 0; r < 3; r++) {
+        const int32_t n = o->round[r].n_checks;
+        assert_true(o->round[r].theta_next == 2.0 / n * o->check[r][n - 1].estimate);
+        assert_true(isfinite(o->check[r][n - 1].variance));
+        for (int32_t i = 0; i + 1 < n; i++) assert_true(isnan(o->check[r][i].variance));
+    }
+    outcome_free(o);
+}
+
+/* Rounds end after `checks` where the variance grows as checks^power. */
+static void test_theta_rule(void **state) {
+    (void)state;
+    assert_true(we_theta_next(5, 1, 0.08) == 0.4 && we_theta_next(5, 5, 0.64) == 0.64);
+    assert_true(we_theta_next(5, 10, 0.5) == 0.25);
+    assert_true(fabs(we_theta_next(5, 1, 0.0033475) - 0.0167375) < 1e-15);
+    static const struct {
+        double power;
+        int most, want[7];
+    } toy[] = {{1, 10, {1, 6, 6, 6, 6, 6, 6}},
+               {2, 10, {1, 3, 4, 5, 6, 6, 6}},
+               {3, 10, {1, 2, 3, 4, 5, 6, 6}},
+               {0.6, 10, {1, 10, 4, 6, 5, 6, 5}},
+               {1.5, 18, {1, 5, 8, 9, 10, 10, 10}}};
+    for (size_t i = 0; i < sizeof toy / sizeof *toy; i++) {
+        double theta = 0;
+        for (int r = 0; r < 7; r++) {
+            int e = 1;
+            while (r > 0 && e < toy[i].most && !(pow(e, toy[i].power) > theta)) e++;
+            assert_int_equal(e, toy[i].want[r]);
+            theta = we_theta_next(toy[i].most / 2, e, pow(e, toy[i].power));
+        }
+    }
+}
+
+/* ---- what may not change anything ---- */
+
+static void test_same_decisions_everywhere(void **state) {
+    (void)state;
+    static const char *const kinds[] = {"sketch", "linear", "exact"};
+    static const char *const layouts[] = {"xor", "hash", "hash"};
+    for (size_t k = 0; k < 3; k++) {
+        outcome *o = RUN(4, "fl.sync", "fda-opt", "fda.estimator", kinds[k], "fda.sketch",
+                         layouts[k], "fl.strategy", "fedadam");
+        outcome *packed =
+            RUN(4, "fl.sync", "fda-opt", "fda.estimator", kinds[k], "fda.sketch", layouts[k],
+                "fl.strategy", "fedadam", "engine.pack_tokens", "16", "run.threads", "3");
+        same_checks("packs and threads", packed, o);
+        same_adapters("packs and threads", packed, o);
+        outcome_free(o), outcome_free(packed);
+    }
+}
+
+typedef struct saved {
+    unsigned char *bytes;
+    size_t n, room, offset[WEFT_STATE_TENSORS];
+    const weft_state *state;
+} saved;
+
+static weft_status save_bytes(void *ud, const void *data, size_t bytes, weft_error *err) {
+    saved *s = ud;
+    (void)err;
+    if (s->n + bytes > s->room) s->room = 2 * (s->n + bytes), s->bytes = realloc(s->bytes, s->room);
+    memcpy(s->bytes + s->n, data, bytes);
+    s->n += bytes;
+    return WEFT_OK;
+}
+
+static weft_status load_bytes(void *ud, int32_t tensor, uint64_t offset, void *data, size_t bytes,
+                              weft_error *err) {
+    const saved *s = ud;
+    (void)err;
+    assert_true(s->offset[tensor] + offset + bytes <= s->n);
+    memcpy(data, s->bytes + s->offset[tensor] + offset, bytes);
+    return WEFT_OK;
+}
+
+static size_t tensor_size(const weft_state_tensor *t) {
+    static const size_t size[] = {4, 8, 2, 2, 4, 1, 8};
+    size_t n = size[t->dtype];
+    for (int32_t d = 0; d < t->ndim; d++) n *= (size_t)t->dim[d];
+    return n;
+}
+
+static void test_resume(void **state) {
+    (void)state;
+    static const char *const jobs[][8] = {
+        {"fl.sync", "fda-opt", "fda.estimator", "linear", "fl.strategy", "fedadam", "run.seed",
+         "7"},
+        {"fl.sync", "fda-opt", "fda.sketch", "xor", "fda.verdict", "estimate", "run.seed", "8"},
+        {"fl.sync", "fda", "fda.theta", "2e-3", "fda.max_checks", "9", "fl.total_steps", "31"}};
+    for (size_t i = 0; i < 3; i++) {
+        outcome *whole = run_pairs(4, jobs[i], 8);
+        for (int stop = 0; stop < 4; stop++) {
+            weft_error err = {0};
+            weft_state s;
+            saved mem = {.state = &s};
+            job a, b;
+            kept_prepare(&a, jobs[i], 8, false), kept_start(&a);
+            for (int r = 0; r < stop; r++) (void)kept_round(&a);
+            check_ok(weft_engine_state_save(a.engine, &s, save_bytes, &mem, &err), &err);
+            kept_finish(&a);
+            for (int32_t t = 0, n = s.n_tensors; t + 1 < n; t++)
+                mem.offset[t + 1] = mem.offset[t] + tensor_size(&s.tensor[t]);
+            kept_prepare(&b, jobs[i], 8, false), kept_start(&b);
+            check_ok(weft_engine_state_load(b.engine, &s, load_bytes, &mem, &err), &err);
+            for (int r = stop; r < 4; r++) {
+                const weft_round_report got = kept_round(&b);
+                assert_int_equal(got.n_checks, whole->round[r].n_checks);
+                for (int32_t c = 0; c < got.n_checks; c++)
+                    check_same("check", &got.checks[c], &whole->check[r][c], sizeof(weft_check));
+                check_same("ledger", &got.wire_total, &whole->round[r].wire_total,
+                           sizeof got.wire_total);
+                assert_int_equal(got.local_steps_total, whole->round[r].local_steps_total);
+            }
+            float *end = kept_adapter(&b);
+            check_same("adapter", end, whole->adapter[4], whole->bytes);
+            free(end), free(mem.bytes);
+            kept_finish(&b);
+        }
+        outcome_free(whole);
+    }
+}
+
+/* ---- lengths ---- */
+
+static void test_total_steps(void **state) {
+    (void)state;
+    weft_error err = {0};
+    weft_round_report r;
+    job j;
+    const char *const pairs[] = {"fl.sync",        "fda", "fda.theta",      "1e300",
+                                 "fda.max_checks", "4",   "fl.total_steps", "10",
+                                 "fl.num_rounds",  "100"};
+    kept_prepare(&j, pairs, sizeof pairs / sizeof *pairs, false);
+    kept_start(&j);
+    const int64_t want[] = {4, 8, 10};
+    for (int i = 0; i < 3; i++) {
+        assert_false(weft_engine_is_done(j.engine));
+        r = kept_round(&j);
+        assert_int_equal(r.local_steps_total, want[i]);
+        assert_int_equal(r.n_checks, i < 2 ? 4 : 2);
+    }
+    assert_true(weft_engine_is_done(j.engine));
+    assert_int_equal(weft_engine_round(j.engine, &r, &err), WEFT_E_ARG);
+    kept_finish(&j);
+}
+
+static void test_epoch_length(void **state) {
+    (void)state;
+    outcome *own = RUN(3, RESET), *longest = RUN(3, RESET, "client.epoch_length", "longest"),
+            *shortest = RUN(3, RESET, "client.epoch_length", "shortest");
+    for (int r = 0; r < 3; r++) {
+        int64_t most = 0, fewest = INT64_MAX;
+        for (int32_t i = 0; i < COHORT; i++) {
+            const int64_t steps = own->client[r][i].steps;
+            assert_int_equal(steps, (own->client[r][i].rows + 3) / 4);
+            most = steps > most ? steps : most, fewest = steps < fewest ? steps : fewest;
+        }
+        assert_true(most > fewest);
+        for (int32_t i = 0; i < COHORT; i++) {
+            assert_int_equal(longest->client[r][i].steps, most);
+            assert_int_equal(shortest->client[r][i].steps, fewest);
+        }
+    }
+    outcome_free(own), outcome_free(longest), outcome_free(shortest);
+}
+
+/* ---- the ledger ---- */
+
+static void test_ledger(void **state) {
+    (void)state;
+    static const struct {
+        const char *kind, *layout;
+        uint64_t state, once;
+    } row[] = {{"naive", "hash", 4, 0},
+               {"linear", "hash", 8, 0},
+               {"sketch", "hash", 4 * (3 * 500 + 1), 72},
+               {"sketch", "xor", 4 * (3 * 256 + 1), 72},
+               {"exact", "hash", 0, 0}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        outcome *o = RUN(4, RESET, "fl.sync", "fda-opt", "fda.estimator", row[i].kind, "fda.sketch",
+                         row[i].layout);
+        const uint64_t adapter = 4 * (uint64_t)o->numel,
+                       size = row[i].state ? row[i].state : adapter;
+        bool seen[CLIENTS] = {0}, there[CLIENTS] = {0};
+        uint64_t total = 0;
+        for (int r = 0; r < 4; r++) {
+            const weft_wire *w = &o->round[r].wire;
+            const uint64_t e = (uint64_t)o->round[r].n_checks;
+            uint64_t fresh = 0, came = 0;
+            bool here[CLIENTS] = {0};
+            for (int32_t k = 0; k < COHORT; k++) {
+                const int32_t c = o->client[r][k].client;
+                fresh += !seen[c], came += r > 0 && !there[c];
+                seen[c] = here[c] = true;
+                assert_int_equal(o->client[r][k].checks, e);
+            }
+            memcpy(there, here, sizeof here);
+            const uint64_t more = row[i].kind[0] == 'l' ? came * adapter : 0;
+            assert_int_equal(w->model_down, COHORT * adapter + more);
+            assert_int_equal(w->model_up, COHORT * adapter);
+            assert_int_equal(w->state_up, COHORT * e * size);
+            assert_int_equal(w->state_down, 0);
+            assert_int_equal(w->verdict_down, COHORT * e);
+            assert_int_equal(w->once_down, fresh * row[i].once);
+            assert_int_equal(w->up, w->model_up + w->state_up);
+            assert_int_equal(w->down, w->model_down + w->verdict_down + w->once_down);
+            total += w->up;
+            assert_int_equal(o->round[r].wire_total.up, total);
+        }
+        outcome_free(o);
+    }
+}
+
+static void test_ledger_of_a_ring(void **state) {
+    (void)state;
+    outcome *o = RUN(3, RESET, "fl.sync", "fda-opt", "ledger.topology", "allreduce",
+                     "fl.clients_per_round", "17");
+    outcome *fed = RUN(3, RESET, "ledger.topology", "allreduce", "fl.clients_per_round", "17");
+    const uint64_t adapter = 4 * (uint64_t)o->numel, c = 17;
+    for (int r = 0; r < 3; r++) {
+        const weft_wire *w = &o->round[r].wire;
+        assert_int_equal(w->model_up, 2 * (c - 1) * adapter);
+        assert_int_equal(w->model_down, 2 * (c - 1) * adapter + (r == 0 ? c * adapter : 0));
+        assert_int_equal(w->state_up, 2 * (c - 1) * 6004 * (uint64_t)o->round[r].n_checks);
+        assert_int_equal(w->state_down, w->state_up);
+        assert_int_equal(w->verdict_down, 0);
+        assert_int_equal(fed->round[r].wire.model_up, w->model_up);
+        assert_int_equal(fed->round[r].wire.state_up, 0);
+    }
+    outcome_free(o), outcome_free(fed);
+}
+
+static void test_verdict_as_estimate(void **state) {
+    (void)state;
+    outcome *o = RUN(2, RESET, "fl.sync", "fda-opt", "fda.verdict", "estimate");
+    for (int r = 0; r < 2; r++)
+        assert_int_equal(o->round[r].wire.verdict_down,
+                         COHORT * 4u * (uint64_t)(o->round[r].n_checks + 1));
+    outcome_free(o);
+}
+
+/* ---- numbers that are not finite ---- */
+
+/* A regression job whose client 0 has targets of one size, the others of another. */
+static void prepare_targets(job *j, float first, float others) {
+    static const char *const pairs[] = {"run.threads",
+                                        "1",
+                                        "fl.num_clients",
+                                        "3",
+                                        "fl.clients_per_round",
+                                        "3",
+                                        "fl.sync",
+                                        "fda",
+                                        "fda.theta",
+                                        "1e300",
+                                        "fda.max_checks",
+                                        "3",
+                                        "client.optimizer",
+                                        "sgd",
+                                        "client.max_grad_norm",
+                                        "0",
+                                        "client.learning_rate",
+                                        "1",
+                                        "data.task",
+                                        "regression"};
+    weft_error err = {0};
+    memset(j, 0, sizeof *j);
+    assert_true(golden_load(WEFT_TEST_DIR "/golden", &golden_bert_regression, &j->golden));
+    j->rows = golden_rows(&j->golden);
+    j->config = golden_config(&golden_bert_regression);
+    golden_set_options(j->config, pairs, sizeof pairs / sizeof *pairs);
+    check_ok(weft_partition_build(&j->part, j->config, &j->rows, &err), &err);
+    float *target = (float *)(uintptr_t)j->rows.target;
+    for (int32_t c = 0; c < 3; c++)
+        for (int64_t i = j->part->offset[c]; i < j->part->offset[c + 1]; i++)
+            target[j->part->row[i]] = c == 0 ? first : others;
+    j->options = (weft_engine_options)WEFT_ENGINE_OPTIONS_INIT;
+    j->options.config = j->config, j->options.model = golden_source(&j->golden);
+    j->options.train = j->options.test = &j->rows, j->options.partition = j->part;
+}
+
+static void test_a_lost_client(void **state) {
+    (void)state;
+    job j;
+    prepare_targets(&j, FLT_MAX, 0.5f); /* its gradient overflows in the first step */
+    kept_start(&j);
+    const weft_round_report r = kept_round(&j);
+    assert_int_equal(r.n_skipped, 1);
+    assert_int_equal(r.n_checks, 3);
+    for (int32_t i = 0; i < 3; i++) {
+        assert_int_equal(r.checks[i].clients, 2);
+        assert_true(isfinite(r.checks[i].estimate) && isfinite(r.checks[i].variance));
+    }
+    for (int32_t i = 0; i < 3; i++)
+        assert_int_equal(r.clients[i].checks, r.clients[i].skipped ? 0 : 3);
+    kept_finish(&j);
+}
+
+static void test_all_clients_lost(void **state) {
+    (void)state;
+    weft_error err = {0};
+    weft_round_report r;
+    job j;
+    prepare_targets(&j, FLT_MAX, FLT_MAX);
+    kept_start(&j);
+    for (int again = 0; again < 2; again++)
+        assert_int_equal(weft_engine_round(j.engine, &r, &err), WEFT_E_DIVERGED);
+    assert_int_equal(weft_engine_rounds_done(j.engine), 0);
+    kept_finish(&j);
+}
+
+/* Updates that a float32 can hold and whose squared norm it cannot. */
+static void test_an_estimate_that_is_not_finite(void **state) {
+    (void)state;
+    weft_error err = {0};
+    job j;
+    prepare_targets(&j, 1e19f, 0.5f);
+    check_ok(weft_config_set(j.config, "fda.rule", "adaptive", NULL, &err), &err);
+    check_ok(weft_config_set(j.config, "fda.theta", "0", NULL, &err), &err);
+    check_ok(weft_config_finish(j.config, &err), &err);
+    kept_start(&j);
+    const weft_round_report r = kept_round(&j);
+    assert_int_equal(r.n_checks, 1);
+    assert_true(!isfinite(r.checks[0].estimate));
+    assert_true(r.checks[0].synchronise && r.kept_theta && r.theta_next == 0);
+    weft_state s;
+    check_ok(weft_engine_state(j.engine, &s, &err), &err);
+    assert_true(s.theta == 0);
+    kept_finish(&j);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_check_is_one_epoch),
+        cmocka_unit_test(test_no_threshold_is_all_epochs),
+        cmocka_unit_test(test_no_patience_is_every_step),
+        cmocka_unit_test(test_estimators),
+        cmocka_unit_test(test_weights_of_groups),
+        cmocka_unit_test(test_decisions),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_theta_rule),
+        cmocka_unit_test(test_same_decisions_everywhere),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_total_steps),
+        cmocka_unit_test(test_epoch_length),
+        cmocka_unit_test(test_ledger),
+        cmocka_unit_test(test_ledger_of_a_ring),
+        cmocka_unit_test(test_verdict_as_estimate),
+        cmocka_unit_test(test_a_lost_client),
+        cmocka_unit_test(test_all_clients_lost),
+        cmocka_unit_test(test_an_estimate_that_is_not_finite),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
