@@ -45,7 +45,7 @@ static void test_same_bytes_as_tensorboard(void **state) {
 }
 
 static const weft_round_report report = {
-    .round = 7, .loss = 0.5, .n_clients = 2, .wire_total = {9, 8}};
+    .round = 7, .loss = 0.5, .n_clients = 2, .wire_total = {.down = 9, .up = 8}};
 static const wh_round_timing timing = {.round = 7, .tokens = 10, .clients = 2, .train_seconds = 2};
 static const weft_metrics eval = {.n = 3, .loss = 0.25, .accuracy = 0.75};
 
@@ -98,6 +98,35 @@ static void test_goes_on(void **state) {
     wh_run_folder_close(folder);
 }
 
+static bool holds(const char *data, size_t bytes, const char *part) {
+    for (size_t at = 0; at + strlen(part) <= bytes; at++)
+        if (memcmp(data + at, part, strlen(part)) == 0) return true;
+    return false;
+}
+
+/* Only of rounds that have checks, and of these only what is finite. */
+static void test_checks(void **state) {
+    (void)state;
+    const weft_check check = {.estimate = 0.5, .variance = (double)NAN};
+    weft_round_report r = report;
+    for (int n = 0; n < 2; n++) {
+        wh_run_folder *folder = NULL;
+        wh_tb_log *log = open_log(&folder, n ? "some" : "none");
+        r.checks = &check, r.n_checks = n, r.theta = 0.25;
+        check_ok(wh_tb_round(log, &r, &eval, false, &timing, &err), &err);
+        check_ok(wh_tb_close(log, &err), &err);
+        size_t bytes;
+        char *data = temp_read(temp_path(n ? "some/" WH_TB_FILE : "none/" WH_TB_FILE), &bytes);
+        assert_int_equal(count_records(data, bytes), 2);
+        assert_true(holds(data, bytes, "fda/estimate") == (n > 0));
+        assert_true(holds(data, bytes, "fda/theta") == (n > 0));
+        assert_true(holds(data, bytes, "fda/checks") == (n > 0));
+        assert_false(holds(data, bytes, "fda/variance"));
+        free(data);
+        wh_run_folder_close(folder);
+    }
+}
+
 /* Every file operation fails in turn: an error that says so, and whole records on disk. */
 static void test_failures_leave_whole_records(void **state) {
     (void)state;
@@ -143,6 +172,7 @@ int main(void) {
         cmocka_unit_test(test_crc),
         cmocka_unit_test(test_same_bytes_as_tensorboard),
         TEST(test_goes_on),
+        TEST(test_checks),
         TEST(test_failures_leave_whole_records),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
