@@ -239,7 +239,8 @@ static weft_status check_shards_exist(const wh_model_folder *m, const char *inde
     weft_status st = WEFT_OK;
     json_object_foreach(map, tensor, file) {
         const char *name = json_string_value(file);
-        if (!name || !*name || strchr(name, '/')) {
+        const bool is_folder = name && (strcmp(name, ".") == 0 || strcmp(name, "..") == 0);
+        if (!name || !*name || strchr(name, '/') || is_folder) {
             st = WEFT_FAIL(err, WEFT_E_DATA, "%s: weight_map of %s must name a file of this folder",
                            index, tensor);
             break;
