@@ -57,9 +57,8 @@ struct weft_engine {
     weft_client_report *reports; /* (cohort_size) */
     we_visit *visits;            /* (slots) */
     int64_t rounds_done, local_steps_total;
-    int64_t
-        round_epoch;    /* batches of an epoch in this round, where client.epoch_length ties them */
-    double visit_share; /* of a visit's steps that a plan looks at; 0: all */
+    int64_t round_epoch; /* batches of an epoch now, where client.epoch_length ties them */
+    double visit_share;  /* of a visit's steps that a plan looks at; 0: all */
     weft_wire wire_total;
     weft_swap swap_told;    /* in reports so far */
     we_step_clock *clock;   /* of a benchmark that is running, or NULL */

@@ -86,8 +86,8 @@ weft_status we_fda_describe(we_fda *f, wk_ctx *ctx, const weft_config *cfg, cons
     WEFT_TRY(take(f, &f->norms, k, sizeof(double), "norms of updates"));
     WEFT_TRY(
         take(f, &f->checks, (size_t)cfg->fda_max_checks, sizeof(weft_check), "checks of a round"));
-    WEFT_TRY(take(f, &f->numbers, k, sizeof(double), "numbers of clients"));
     if (estimates_by(f, WE_ESTIMATOR_LINEAR)) {
+        WEFT_TRY(take(f, &f->numbers, k, sizeof(double), "shares of the direction"));
         WEFT_TRY(take(f, &f->previous, p, sizeof(float), "previous global adapter"));
         WEFT_TRY(take(f, &f->current, p, sizeof(float), "direction"));
         memset(f->previous, 0, p * sizeof(float));

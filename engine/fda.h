@@ -37,14 +37,15 @@ typedef struct we_fda {
     wk_tensor entry, start, scale; /* of wk_table_sketch */
     wk_tensor sign, rot;           /* of wk_drift */
     /* On the host. */
-    double *shares, *numbers; /* (K) */
-    double *norms;            /* (K): weighted |u_k|^2 */
-    float *sketches;          /* (K, depth, width) */
-    double *mean_sketch;      /* (depth, width) */
-    float *previous;          /* (P) the global adapter before the last round, linear */
-    float *current;           /* (P) scratch, linear */
-    uint8_t *seen;            /* (clients) took part before, where something travels once */
-    weft_check *checks;       /* (max_checks) of the round under way */
+    double *shares;      /* (K) */
+    double *numbers;     /* (K), linear */
+    double *norms;       /* (K): weighted |u_k|^2 */
+    float *sketches;     /* (K, depth, width) */
+    double *mean_sketch; /* (depth, width) */
+    float *previous;     /* (P) the global adapter before the last round, linear */
+    float *current;      /* (P) scratch, linear */
+    uint8_t *seen;       /* (clients) took part before, where something travels once */
+    weft_check *checks;  /* (max_checks) of the round under way */
     int32_t n_checks;
     bool not_finite; /* in this round */
     double theta;    /* of the round under way, adaptive */

@@ -74,12 +74,14 @@ void we_count_wire(weft_engine *e, weft_round_report *r) {
     const uint64_t adapter = (uint64_t)e->model.lora.numel * WORD;
     const bool ring = e->cfg->ledger_topology == WE_TOPOLOGY_ALLREDUCE;
     const bool is_first = r->round == 1;
-    int32_t *before = e->next_cohort; /* free until the next round is drawn */
     we_fda *f = &e->fda;
-    if (!is_first) we_cohort_sample(e->cfg, e->partition->n_clients, r->round - 1, before);
+    const bool matters = ring || f->previous; /* who was there in the last round */
+    int32_t *before = e->next_cohort;         /* free until the next round is drawn */
+    if (matters && !is_first)
+        we_cohort_sample(e->cfg, e->partition->n_clients, r->round - 1, before);
     for (int32_t i = 0; i < r->n_clients; i++) {
         weft_client_report *c = &e->reports[i];
-        const bool is_new = is_first || !was_there(before, e->cohort_size, c->client);
+        const bool is_new = matters && (is_first || !was_there(before, e->cohort_size, c->client));
         if (!ring || is_new) c->wire.model_down += adapter;
         if (f->previous && is_new && !is_first) c->wire.model_down += adapter; /* for a direction */
         if (f->seen && !f->seen[c->client]) {

@@ -123,6 +123,12 @@ VEC_INLINE float vf_max_lane(vf v) {
     return lane[0];
 }
 
+/* Running sums within a chunk of long sums in double, and their total. */
+#define VEC_SUMS 8
+VEC_INLINE double vec_total(const double sum[VEC_SUMS]) {
+    return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+}
+
 /* ---- hidden operands ----
  *
  * float32 or bfloat16 in memory (ops.h), float32 in registers. Code is written once, for a `hid`

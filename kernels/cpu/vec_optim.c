@@ -7,7 +7,6 @@
 
 #define CHUNKS 64
 #define SLOTS  16 /* slots whose partial sums are kept at a time */
-#define SUMS   8  /* running sums within a chunk */
 
 typedef struct range {
     int64_t first, count;
@@ -21,12 +20,12 @@ static range chunk_of(int64_t p, int64_t c) {
 }
 
 static double square_sum(const float *g, int64_t n) {
-    double sum[SUMS] = {0};
+    double sum[VEC_SUMS] = {0};
     int64_t j = 0;
-    for (; j + SUMS <= n; j += SUMS)
-        for (int i = 0; i < SUMS; i++) sum[i] += (double)g[j + i] * (double)g[j + i];
+    for (; j + VEC_SUMS <= n; j += VEC_SUMS)
+        for (int i = 0; i < VEC_SUMS; i++) sum[i] += (double)g[j + i] * (double)g[j + i];
     for (; j < n; j++) sum[0] += (double)g[j] * (double)g[j];
-    return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+    return vec_total(sum);
 }
 
 static void pull_to_anchor(float *restrict g, const float *restrict w, const float *restrict anchor,

@@ -4,21 +4,16 @@
 
 #include <string.h>
 
-#define SUMS 8 /* running sums of a vector */
 #define W    WK_SKETCH_WIDTH
 #define ROWS 8 /* of a sketch, at most */
-
-static double total(const double sum[SUMS]) {
-    return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
-}
 
 /* Differences in double: nothing is lost where clients agree. */
 #define SQDIST(name, type)                                                                         \
     static double name(const float *restrict w, const type *restrict center, int64_t n) {          \
-        double sum[SUMS] = {0};                                                                    \
+        double sum[VEC_SUMS] = {0};                                                                \
         int64_t i = 0;                                                                             \
-        for (; i + SUMS <= n; i += SUMS)                                                           \
-            for (int c = 0; c < SUMS; c++) {                                                       \
+        for (; i + VEC_SUMS <= n; i += VEC_SUMS)                                                   \
+            for (int c = 0; c < VEC_SUMS; c++) {                                                   \
                 const double d = (double)w[i + c] - (double)center[i + c];                         \
                 sum[c] += d * d;                                                                   \
             }                                                                                      \
@@ -26,7 +21,7 @@ static double total(const double sum[SUMS]) {
             const double d = (double)w[i] - (double)center[i];                                     \
             sum[0] += d * d;                                                                       \
         }                                                                                          \
-        return total(sum);                                                                         \
+        return vec_total(sum);                                                                     \
     }
 SQDIST(sqdist_single, float)
 SQDIST(sqdist_wide, double)
@@ -48,13 +43,13 @@ static weft_status range_sqdist(wk_dev *dev, const wk_range_sqdist_args *a) {
 
 static double projection(const float *restrict w, const float *restrict anchor,
                          const float *restrict dir, int64_t n) {
-    double sum[SUMS] = {0};
+    double sum[VEC_SUMS] = {0};
     int64_t i = 0;
-    for (; i + SUMS <= n; i += SUMS)
-        for (int c = 0; c < SUMS; c++)
+    for (; i + VEC_SUMS <= n; i += VEC_SUMS)
+        for (int c = 0; c < VEC_SUMS; c++)
             sum[c] += (double)dir[i + c] * ((double)w[i + c] - (double)anchor[i + c]);
     for (; i < n; i++) sum[0] += (double)dir[i] * ((double)w[i] - (double)anchor[i]);
-    return total(sum);
+    return vec_total(sum);
 }
 
 static weft_status project(wk_dev *dev, const wk_project_args *a) {

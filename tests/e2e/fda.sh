@@ -158,26 +158,7 @@ slow='fl.sync=fda-opt fl.num_rounds=40 checkpoint.save_every=3 data.test=long.js
 i=0
 while [ "$i" -lt 30 ]; do cat train.jsonl; i=$((i + 1)); done >long.jsonl
 train slow $slow
-pendings=0 tries=0
-while [ "$tries" -lt 40 ]; do
-    "$weft" train job.yaml run.name=slow-int --resume auto --quiet $slow >out 2>err &
-    pid=$!
-    pause 8 25
-    kill -s USR1 $pid 2>kill.err || :
-    code=0
-    wait $pid 2>wait.err || code=$?
-    [ "$code" != 0 ] || break
-    case $code in
-    75 | 138) ;; # 138: before the program listens, where it starts slowly
-    *) fail "slow: exit code $code"; cat err; break ;;
-    esac
-    ! grep -q '"pending": {' runs/slow-int/checkpoints/latest/state.json 2>grep.err || pendings=$((pendings + 1))
-    tries=$((tries + 1))
-done
-expect 0 train job.yaml run.name=slow-int --resume auto --quiet $slow
-same_run slow slow-int
-[ "$pendings" -gt 0 ] || fail "no signal met an evaluation in $tries tries"
-printf 'slow: %s stops, %s of them in an evaluation\n' "$tries" "$pendings"
+stopped_in_evaluations slow slow-int $slow
 
 # ---- a budget of local steps
 steps='fl.num_rounds=100 eval.every=0 checkpoint.save_every=1000'

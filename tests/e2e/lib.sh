@@ -72,6 +72,19 @@ pause() {
     sleep "$(awk -v a="$1" -v b="$2" -v r="$seed" 'BEGIN { printf "%.2f", (a + r % (b - a + 1)) / 100 }')"
 }
 
+# Sends a signal once the program listens to it: where it starts slowly, that is not yet. KILL needs nobody who listens.
+send() { # signal, pid
+    waited=0
+    while [ "$1" != KILL ] && [ "$waited" -lt 1000 ]; do
+        grep -q '^State:.*[ZX]' "/proc/$2/status" 2>proc.err && break
+        caught=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$2/status" 2>proc.err) || break # it ended
+        [ $((0x${caught:-0} & 0x4200)) = 0 ] || break # USR1, TERM
+        waited=$((waited + 1))
+        sleep 0.01
+    done
+    kill -s "$1" "$2" 2>kill.err || :
+}
+
 # Starts "train job.yaml" with the options that follow the signal again and again, each time with --resume auto, and
 # sends the signal after a while, until it ends by itself.
 interrupted() { # signal, name, options…
@@ -82,7 +95,7 @@ interrupted() { # signal, name, options…
         "$weft" train job.yaml run.name="$name" --resume auto --quiet "$@" >out 2>err &
         pid=$!
         pause $((4 + times)) $((40 + 8 * times)) # longer each time, so that a slow machine gets there
-        kill -s "$signal" $pid 2>kill.err || :
+        send "$signal" $pid
         code=0
         wait $pid 2>wait.err || code=$?
         [ "$code" != 0 ] || break
@@ -99,6 +112,30 @@ interrupted() { # signal, name, options…
     cp "runs/$name/metrics.jsonl" before
     expect 0 train job.yaml run.name="$name" --resume auto --quiet "$@"
     same before "runs/$name/metrics.jsonl"
+}
+
+# Stops "train job.yaml" with these options by USR1 again and again, until it ends by itself with the files of the run
+# $1. For jobs that spend most of their time in evaluations: a signal finds rounds that are trained and not evaluated.
+stopped_in_evaluations() { # run without a stop, name, options…
+    whole=$1 name=$2
+    shift 2
+    pendings=0 tries=0
+    while [ "$tries" -lt 40 ]; do
+        "$weft" train job.yaml run.name="$name" --resume auto --quiet "$@" >out 2>err &
+        pid=$!
+        pause 8 25
+        send USR1 $pid
+        code=0
+        wait $pid 2>wait.err || code=$?
+        [ "$code" != 0 ] || break
+        [ "$code" = 75 ] || { fail "$name: exit code $code"; cat err; break; }
+        ! grep -q '"pending": {' "runs/$name/checkpoints/latest/state.json" || pendings=$((pendings + 1))
+        tries=$((tries + 1))
+    done
+    expect 0 train job.yaml run.name="$name" --resume auto --quiet "$@"
+    same_run "$whole" "$name"
+    [ "$pendings" -gt 0 ] || fail "no signal met an evaluation in $tries tries"
+    printf '%s: %s stops, %s of them in an evaluation\n' "$name" "$tries" "$pendings"
 }
 
 # No temporary file anywhere below.

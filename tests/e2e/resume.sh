@@ -39,25 +39,8 @@ same_run kept kept-usr1
 same_summary kept kept-usr1
 no_leftovers
 
-# Most of the time goes into evaluations: a signal finds rounds that are trained and not evaluated.
-pendings=0 tries=0
-while [ "$tries" -lt 40 ]; do
-    "$weft" train job.yaml run.name=slow-int --resume auto --quiet $slow >out 2>err &
-    pid=$!
-    pause 8 25
-    kill -s USR1 $pid 2>kill.err || :
-    code=0
-    wait $pid 2>wait.err || code=$?
-    [ "$code" != 0 ] || break
-    [ "$code" = 75 ] || { fail "slow: exit code $code"; cat err; break; }
-    ! grep -q '"pending": {' runs/slow-int/checkpoints/latest/state.json || pendings=$((pendings + 1))
-    tries=$((tries + 1))
-done
-expect 0 train job.yaml run.name=slow-int --resume auto --quiet $slow
-same_run slow slow-int
+stopped_in_evaluations slow slow-int $slow
 same_summary slow slow-int
-[ "$pendings" -gt 0 ] || fail "no signal met an evaluation in $tries tries"
-printf 'slow: %s stops, %s of them in an evaluation\n' "$tries" "$pendings"
 
 # ---- what a checkpoint is ----
 [ "$(ls runs/plain/checkpoints | tr '\n' ' ')" = 'latest round_000294 round_000300 ' ] ||

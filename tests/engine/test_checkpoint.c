@@ -5,71 +5,10 @@
 #include "engine/weft.h"
 #include "tests/check.h"
 #include "tests/engine/kept_job.h"
+#include "tests/engine/state_blob.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- a checkpoint in memory ---- */
-
-typedef struct blob {
-    weft_state state;
-    unsigned char *data;
-    size_t bytes, room;
-    int64_t calls, fail_at; /* fail at this call; 0: never */
-} blob;
-
-static weft_status blob_write(void *ud, const void *data, size_t bytes, weft_error *err) {
-    blob *b = ud;
-    if (++b->calls == b->fail_at) return WEFT_FAIL(err, WEFT_E_OUTPUT, "state: no space");
-    if (b->bytes + bytes > b->room) {
-        b->room = 2 * (b->bytes + bytes);
-        b->data = realloc(b->data, b->room);
-    }
-    memcpy(b->data + b->bytes, data, bytes);
-    b->bytes += bytes;
-    return WEFT_OK;
-}
-
-static size_t tensor_bytes(const weft_state_tensor *t) {
-    static const size_t element[] = {4, 8, 2, 2, 4, 1, 8};
-    size_t bytes = element[t->dtype];
-    for (int32_t d = 0; d < t->ndim; d++) bytes *= (size_t)t->dim[d];
-    return bytes;
-}
-
-static size_t tensor_offset(const weft_state *s, int32_t tensor) {
-    size_t offset = 0;
-    for (int32_t i = 0; i < tensor; i++) offset += tensor_bytes(&s->tensor[i]);
-    return offset;
-}
-
-static weft_status blob_read(void *ud, int32_t tensor, uint64_t offset, void *data, size_t bytes,
-                             weft_error *err) {
-    blob *b = ud;
-    if (++b->calls == b->fail_at) return WEFT_FAIL(err, WEFT_E_DATA, "state: cut");
-    const size_t from = tensor_offset(&b->state, tensor) + (size_t)offset;
-    assert_true(offset + bytes <= tensor_bytes(&b->state.tensor[tensor]));
-    assert_true(from + bytes <= b->bytes);
-    memcpy(data, b->data + from, bytes);
-    return WEFT_OK;
-}
-
-static blob save(job *j) {
-    weft_error err = {0};
-    blob b = {0};
-    weft_state told;
-    check_ok(weft_engine_state_save(j->engine, &b.state, blob_write, &b, &err), &err);
-    check_ok(weft_engine_state(j->engine, &told, &err), &err);
-    assert_int_equal(told.n_tensors, b.state.n_tensors);
-    assert_int_equal(tensor_offset(&told, told.n_tensors), b.bytes);
-    return b;
-}
-
-static void load(job *j, blob *b) {
-    weft_error err = {0};
-    check_ok(weft_engine_state_load(j->engine, &b->state, blob_read, b, &err), &err);
-    assert_int_equal(weft_engine_rounds_done(j->engine), b->state.rounds_done);
-}
 
 static int32_t find(const weft_state *s, const char *name) {
     for (int32_t i = 0; i < s->n_tensors; i++)
@@ -126,7 +65,7 @@ static void check_resumes(const char *const *pairs, size_t n, const char *const 
     kept_prepare(&saved, pairs, n, true);
     kept_start(&saved);
     for (int r = 0; r < ROUNDS; r++) {
-        at[r] = save(&saved);
+        at[r] = blob_save(saved.engine);
         run_rounds(&saved, &same, r, r + 1);
     }
     check_ending("saving", &same, &want, bytes);
@@ -136,8 +75,8 @@ static void check_resumes(const char *const *pairs, size_t n, const char *const 
         job j;
         kept_prepare(&j, other, n_other, true);
         kept_start(&j);
-        load(&j, &at[r]);
-        blob again = save(&j); /* what was loaded is what is there */
+        blob_load(j.engine, &at[r]);
+        blob again = blob_save(j.engine); /* what was loaded is what is there */
         assert_int_equal(again.state.checksum, at[r].state.checksum);
         assert_int_equal(again.bytes, at[r].bytes);
         assert_memory_equal(again.data, at[r].data, again.bytes);
@@ -191,7 +130,7 @@ static void test_after_a_stop(void **state) {
     kept_prepare(&j, pairs, 4, true);
     kept_start(&j);
     for (int r = 0; r < 2; r++) (void)kept_round(&j);
-    blob before = save(&j);
+    blob before = blob_save(j.engine);
     int stops = 0;
     for (int64_t at = 1;; at++) {
         weft_round_report report;
@@ -200,7 +139,7 @@ static void test_after_a_stop(void **state) {
         if (st == WEFT_OK) break;
         assert_int_equal(st, WEFT_E_STOPPED);
         stops++;
-        blob after = save(&j);
+        blob after = blob_save(j.engine);
         assert_int_equal(after.bytes, before.bytes);
         assert_memory_equal(after.data, before.data, after.bytes);
         free(after.data);
@@ -224,7 +163,7 @@ static void test_failed_writes(void **state) {
     kept_prepare(&j, small, 6, true);
     kept_start(&j);
     (void)kept_round(&j);
-    blob whole = save(&j);
+    blob whole = blob_save(j.engine);
     const int64_t calls = whole.calls;
     for (int64_t at = 1; at <= calls; at++) {
         blob b = {.fail_at = at};
@@ -233,7 +172,7 @@ static void test_failed_writes(void **state) {
         assert_string_equal(err.text, "state: no space");
         free(b.data);
     }
-    blob again = save(&j);
+    blob again = blob_save(j.engine);
     assert_memory_equal(again.data, whole.data, whole.bytes);
     assert_true(calls > 10);
     kept_finish(&j);
@@ -251,7 +190,7 @@ static void make(pair *p) {
     kept_prepare(&p->j, small, 6, true);
     kept_start(&p->j);
     (void)kept_round(&p->j);
-    p->b = save(&p->j);
+    p->b = blob_save(p->j.engine);
     weft_engine_close(p->j.engine);
     p->j.engine = NULL;
     kept_start(&p->j);
@@ -273,7 +212,7 @@ static void test_failed_reads(void **state) {
     pair p;
     make(&p);
     p.b.calls = 0;
-    load(&p.j, &p.b);
+    blob_load(p.j.engine, &p.b);
     const int64_t calls = p.b.calls;
     assert_true(calls > 20);
     for (int64_t at = 1; at <= calls; at += at < 12 || at > calls - 5 ? 1 : 7) {
@@ -300,7 +239,7 @@ static void test_other_job(void **state) {
         refused(&p, WEFT_E_RESUME, text[i]);
         p.b.state.identity = is;
     }
-    load(&p.j, &p.b); /* none of it did harm */
+    blob_load(p.j.engine, &p.b); /* none of it did harm */
     weft_error err = {0};
     assert_int_equal(weft_engine_state_load(p.j.engine, &p.b.state, blob_read, &p.b, &err),
                      WEFT_E_ARG); /* one state is enough */
@@ -347,7 +286,7 @@ static void test_damage(void **state) {
     p.b.state.rounds_done = -1;
     refused(&p, WEFT_E_RESUME, "round -1");
     p.b.state = is;
-    load(&p.j, &p.b);
+    blob_load(p.j.engine, &p.b);
     kept_finish(&p.j);
     free(p.b.data);
 }
@@ -357,8 +296,8 @@ static void test_impossible(void **state) {
     (void)state;
     pair p;
     make(&p);
-    const size_t ids = tensor_offset(&p.b.state, find(&p.b.state, "client_ids"));
-    const size_t steps = tensor_offset(&p.b.state, find(&p.b.state, "client_steps"));
+    const size_t ids = blob_tensor_offset(&p.b.state, find(&p.b.state, "client_ids"));
+    const size_t steps = blob_tensor_offset(&p.b.state, find(&p.b.state, "client_steps"));
     const int32_t far = CLIENTS;
     const int64_t none = 0;
     int32_t first[2];
@@ -373,7 +312,7 @@ static void test_impossible(void **state) {
     memcpy(p.b.data + steps, &none, sizeof none);
     refused(&p, WEFT_E_RESUME, "client_steps[0] of the checkpoint is 0");
     memcpy(p.b.data + steps, &was, sizeof was);
-    load(&p.j, &p.b);
+    blob_load(p.j.engine, &p.b);
     kept_finish(&p.j);
     free(p.b.data);
 }

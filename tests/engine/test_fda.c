@@ -1,8 +1,9 @@
 /* labels: fed */
 /* FDA and FDA-Opt in the engine: identities with FedOpt that hold bit for bit, the order of the
- * estimators, decisions, the rule for theta, the ledger, and what may not change any of it. */
+ * estimators, decisions, the rule for theta, and what may not change any of it. */
 #include "engine/fda.h"
-#include "tests/engine/kept_job.h"
+#include "tests/engine/fda_run.h"
+#include "tests/engine/state_blob.h"
 #include "tests/golden/bert_regression.h"
 
 #include <float.h>
@@ -10,66 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define MAX_CHECKS 24
-
-/* What a few rounds of a job leave. */
-typedef struct outcome {
-    weft_round_report round[ROUNDS];
-    weft_check check[ROUNDS][MAX_CHECKS];
-    weft_client_report client[ROUNDS][COHORT];
-    float *adapter[ROUNDS + 1]; /* before the first round, and after each */
-    size_t bytes;               /* of an adapter */
-    int64_t numel;
-    int rounds;
-} outcome;
-
-static void outcome_free(outcome *o) {
-    for (int i = 0; i <= ROUNDS; i++) free(o->adapter[i]);
-    free(o);
-}
-
-static outcome *run_pairs(int rounds, const char *const *pairs, size_t n) {
-    outcome *o = calloc(1, sizeof *o);
-    job j;
-    kept_prepare(&j, pairs, n, false);
-    kept_start(&j);
-    o->rounds = rounds;
-    o->bytes = (size_t)j.info.adapter_size * sizeof(float);
-    o->numel = j.info.adapter_numel;
-    o->adapter[0] = kept_adapter(&j);
-    for (int r = 0; r < rounds; r++) {
-        o->round[r] = kept_round(&j);
-        assert_true(o->round[r].n_checks <= MAX_CHECKS);
-        for (int32_t i = 0; i < o->round[r].n_checks; i++) o->check[r][i] = o->round[r].checks[i];
-        memcpy(o->client[r], o->round[r].clients,
-               (size_t)o->round[r].n_clients * sizeof(weft_client_report));
-        o->adapter[r + 1] = kept_adapter(&j);
-    }
-    kept_finish(&j);
-    return o;
-}
-
-#define RUN(rounds, ...)                                                                           \
-    run_pairs((rounds), (const char *const[]){__VA_ARGS__},                                        \
-              sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
-
-#define RESET "client.optimizer_state", "reset"
-
-static void same_adapters(const char *what, const outcome *a, const outcome *b) {
-    assert_int_equal(a->bytes, b->bytes);
-    for (int r = 0; r <= a->rounds; r++) check_same(what, a->adapter[r], b->adapter[r], a->bytes);
-}
-
-/* Bit for bit, NaN being NaN. */
-static void same_checks(const char *what, const outcome *a, const outcome *b) {
-    for (int r = 0; r < a->rounds; r++) {
-        assert_int_equal(a->round[r].n_checks, b->round[r].n_checks);
-        for (int32_t i = 0; i < a->round[r].n_checks; i++)
-            check_same(what, &a->check[r][i], &b->check[r][i], sizeof(weft_check));
-        check_same("theta", &a->round[r].theta_next, &b->round[r].theta_next, sizeof(double));
-    }
-}
 
 /* ---- identities with FedOpt ---- */
 
@@ -296,37 +237,6 @@ static void test_same_decisions_everywhere(void **state) {
     }
 }
 
-typedef struct saved {
-    unsigned char *bytes;
-    size_t n, room, offset[WEFT_STATE_TENSORS];
-    const weft_state *state;
-} saved;
-
-static weft_status save_bytes(void *ud, const void *data, size_t bytes, weft_error *err) {
-    saved *s = ud;
-    (void)err;
-    if (s->n + bytes > s->room) s->room = 2 * (s->n + bytes), s->bytes = realloc(s->bytes, s->room);
-    memcpy(s->bytes + s->n, data, bytes);
-    s->n += bytes;
-    return WEFT_OK;
-}
-
-static weft_status load_bytes(void *ud, int32_t tensor, uint64_t offset, void *data, size_t bytes,
-                              weft_error *err) {
-    const saved *s = ud;
-    (void)err;
-    assert_true(s->offset[tensor] + offset + bytes <= s->n);
-    memcpy(data, s->bytes + s->offset[tensor] + offset, bytes);
-    return WEFT_OK;
-}
-
-static size_t tensor_size(const weft_state_tensor *t) {
-    static const size_t size[] = {4, 8, 2, 2, 4, 1, 8};
-    size_t n = size[t->dtype];
-    for (int32_t d = 0; d < t->ndim; d++) n *= (size_t)t->dim[d];
-    return n;
-}
-
 static void test_resume(void **state) {
     (void)state;
     static const char *const jobs[][8] = {
@@ -335,20 +245,15 @@ static void test_resume(void **state) {
         {"fl.sync", "fda-opt", "fda.sketch", "xor", "fda.verdict", "estimate", "run.seed", "8"},
         {"fl.sync", "fda", "fda.theta", "2e-3", "fda.max_checks", "9", "fl.total_steps", "31"}};
     for (size_t i = 0; i < 3; i++) {
-        outcome *whole = run_pairs(4, jobs[i], 8);
+        outcome *whole = fda_run(4, jobs[i], 8);
         for (int stop = 0; stop < 4; stop++) {
-            weft_error err = {0};
-            weft_state s;
-            saved mem = {.state = &s};
             job a, b;
             kept_prepare(&a, jobs[i], 8, false), kept_start(&a);
             for (int r = 0; r < stop; r++) (void)kept_round(&a);
-            check_ok(weft_engine_state_save(a.engine, &s, save_bytes, &mem, &err), &err);
+            blob saved = blob_save(a.engine);
             kept_finish(&a);
-            for (int32_t t = 0, n = s.n_tensors; t + 1 < n; t++)
-                mem.offset[t + 1] = mem.offset[t] + tensor_size(&s.tensor[t]);
             kept_prepare(&b, jobs[i], 8, false), kept_start(&b);
-            check_ok(weft_engine_state_load(b.engine, &s, load_bytes, &mem, &err), &err);
+            blob_load(b.engine, &saved);
             for (int r = stop; r < 4; r++) {
                 const weft_round_report got = kept_round(&b);
                 assert_int_equal(got.n_checks, whole->round[r].n_checks);
@@ -360,7 +265,7 @@ static void test_resume(void **state) {
             }
             float *end = kept_adapter(&b);
             check_same("adapter", end, whole->adapter[4], whole->bytes);
-            free(end), free(mem.bytes);
+            free(end), free(saved.data);
             kept_finish(&b);
         }
         outcome_free(whole);
@@ -409,81 +314,6 @@ static void test_epoch_length(void **state) {
         }
     }
     outcome_free(own), outcome_free(longest), outcome_free(shortest);
-}
-
-/* ---- the ledger ---- */
-
-static void test_ledger(void **state) {
-    (void)state;
-    static const struct {
-        const char *kind, *layout;
-        uint64_t state, once;
-    } row[] = {{"naive", "hash", 4, 0},
-               {"linear", "hash", 8, 0},
-               {"sketch", "hash", 4 * (3 * 500 + 1), 72},
-               {"sketch", "xor", 4 * (3 * 256 + 1), 72},
-               {"exact", "hash", 0, 0}};
-    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
-        outcome *o = RUN(4, RESET, "fl.sync", "fda-opt", "fda.estimator", row[i].kind, "fda.sketch",
-                         row[i].layout);
-        const uint64_t adapter = 4 * (uint64_t)o->numel,
-                       size = row[i].state ? row[i].state : adapter;
-        bool seen[CLIENTS] = {0}, there[CLIENTS] = {0};
-        uint64_t total = 0;
-        for (int r = 0; r < 4; r++) {
-            const weft_wire *w = &o->round[r].wire;
-            const uint64_t e = (uint64_t)o->round[r].n_checks;
-            uint64_t fresh = 0, came = 0;
-            bool here[CLIENTS] = {0};
-            for (int32_t k = 0; k < COHORT; k++) {
-                const int32_t c = o->client[r][k].client;
-                fresh += !seen[c], came += r > 0 && !there[c];
-                seen[c] = here[c] = true;
-                assert_int_equal(o->client[r][k].checks, e);
-            }
-            memcpy(there, here, sizeof here);
-            const uint64_t more = row[i].kind[0] == 'l' ? came * adapter : 0;
-            assert_int_equal(w->model_down, COHORT * adapter + more);
-            assert_int_equal(w->model_up, COHORT * adapter);
-            assert_int_equal(w->state_up, COHORT * e * size);
-            assert_int_equal(w->state_down, 0);
-            assert_int_equal(w->verdict_down, COHORT * e);
-            assert_int_equal(w->once_down, fresh * row[i].once);
-            assert_int_equal(w->up, w->model_up + w->state_up);
-            assert_int_equal(w->down, w->model_down + w->verdict_down + w->once_down);
-            total += w->up;
-            assert_int_equal(o->round[r].wire_total.up, total);
-        }
-        outcome_free(o);
-    }
-}
-
-static void test_ledger_of_a_ring(void **state) {
-    (void)state;
-    outcome *o = RUN(3, RESET, "fl.sync", "fda-opt", "ledger.topology", "allreduce",
-                     "fl.clients_per_round", "17");
-    outcome *fed = RUN(3, RESET, "ledger.topology", "allreduce", "fl.clients_per_round", "17");
-    const uint64_t adapter = 4 * (uint64_t)o->numel, c = 17;
-    for (int r = 0; r < 3; r++) {
-        const weft_wire *w = &o->round[r].wire;
-        assert_int_equal(w->model_up, 2 * (c - 1) * adapter);
-        assert_int_equal(w->model_down, 2 * (c - 1) * adapter + (r == 0 ? c * adapter : 0));
-        assert_int_equal(w->state_up, 2 * (c - 1) * 6004 * (uint64_t)o->round[r].n_checks);
-        assert_int_equal(w->state_down, w->state_up);
-        assert_int_equal(w->verdict_down, 0);
-        assert_int_equal(fed->round[r].wire.model_up, w->model_up);
-        assert_int_equal(fed->round[r].wire.state_up, 0);
-    }
-    outcome_free(o), outcome_free(fed);
-}
-
-static void test_verdict_as_estimate(void **state) {
-    (void)state;
-    outcome *o = RUN(2, RESET, "fl.sync", "fda-opt", "fda.verdict", "estimate");
-    for (int r = 0; r < 2; r++)
-        assert_int_equal(o->round[r].wire.verdict_down,
-                         COHORT * 4u * (uint64_t)(o->round[r].n_checks + 1));
-    outcome_free(o);
 }
 
 /* ---- numbers that are not finite ---- */
@@ -590,9 +420,6 @@ int main(void) {
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_total_steps),
         cmocka_unit_test(test_epoch_length),
-        cmocka_unit_test(test_ledger),
-        cmocka_unit_test(test_ledger_of_a_ring),
-        cmocka_unit_test(test_verdict_as_estimate),
         cmocka_unit_test(test_a_lost_client),
         cmocka_unit_test(test_all_clients_lost),
         cmocka_unit_test(test_an_estimate_that_is_not_finite),
