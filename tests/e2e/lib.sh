@@ -78,7 +78,7 @@ send() { # signal, pid
     while [ "$1" != KILL ] && [ "$waited" -lt 1000 ]; do
         grep -q '^State:.*[ZX]' "/proc/$2/status" 2>proc.err && break
         caught=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$2/status" 2>proc.err) || break # it ended
-        [ $((0x${caught:-0} & 0x4200)) = 0 ] || break # USR1, TERM
+        [ $((0x${caught:-0} & 0x4200)) != $((0x4200)) ] || break # USR1 and TERM
         waited=$((waited + 1))
         sleep 0.01
     done
