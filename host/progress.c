@@ -12,10 +12,18 @@
 
 enum { MAX_LINE = 256, MAX_FIELDS = 9, MAX_FIELD = 64 };
 
-double wh_clock(void) {
+static double seconds_of(clockid_t clock) {
     struct timespec now;
-    if (clock_gettime(CLOCK_MONOTONIC, &now) != 0) return 0.0;
+    if (clock_gettime(clock, &now) != 0) return 0.0;
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+double wh_clock(void) {
+    return seconds_of(CLOCK_MONOTONIC);
+}
+
+double wh_cpu_clock(void) {
+    return seconds_of(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 double wh_progress_left(double seconds, double done, double total) {

@@ -47,5 +47,7 @@ void wh_progress_end(wh_progress *p);
 
 /* Monotonic seconds. */
 double wh_clock(void);
+/* Processor seconds of all threads of this process. */
+double wh_cpu_clock(void);
 
 #endif

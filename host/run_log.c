@@ -254,6 +254,7 @@ weft_status wh_run_log_timing(wh_run_log *log, const wh_round_timing *timing, we
     wh_text_add(t, "{");
     wh_line_key_int(t, "round", timing->round);
     wh_line_key_real(t, "seconds", s);
+    wh_line_key_real(t, "cpu_seconds", timing->cpu_seconds);
     wh_line_key_real(t, "eval_seconds", timing->eval_seconds);
     wh_line_key_real(t, "tokens_per_s", s > 0 ? (double)timing->tokens / s : (double)NAN);
     wh_line_key_real(t, "client_updates_per_s", s > 0 ? (double)timing->clients / s : (double)NAN);

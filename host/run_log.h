@@ -42,7 +42,7 @@ WEFT_NODISCARD weft_status wh_run_log_round(wh_run_log *log, const weft_round_re
 
 typedef struct wh_round_timing {
     int64_t round, tokens, clients, packs;
-    double train_seconds, eval_seconds;
+    double train_seconds, cpu_seconds, eval_seconds; /* training by the clock, all its threads */
     int64_t anonymous_bytes, peak_anonymous_bytes, peak_rss_bytes; /* host/memory.h */
     weft_swap swap;                                                /* written when there is any */
 } wh_round_timing;

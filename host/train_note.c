@@ -201,6 +201,7 @@ static json_t *pending_json(const wh_train_run *run) {
         checks = with(checks, to_json(check_fields, COUNT(check_fields), &r->checks[i]));
     json_t *o = to_json(round_fields, COUNT(round_fields), r);
     o = wh_json_with(o, "seconds", wh_json_real(run->pending_seconds));
+    o = wh_json_with(o, "cpu_seconds", wh_json_real(run->pending_cpu_seconds));
     o = wh_json_with(o, "clients", clients);
     return wh_json_with(o, "checks", checks);
 }
@@ -321,6 +322,7 @@ static weft_status read_pending(wh_train_run *run, const json_t *o, const char *
                                 weft_error *err) {
     WEFT_TRY(from_json(round_fields, COUNT(round_fields), o, where, &run->pending, err));
     WEFT_TRY(wh_json_number(o, where, "seconds", &run->pending_seconds, err));
+    WEFT_TRY(wh_json_number(o, where, "cpu_seconds", &run->pending_cpu_seconds, err));
     WEFT_TRY(read_clients(run, o, where, err));
     WEFT_TRY(read_checks(run, o, where, err));
     run->is_pending = true;

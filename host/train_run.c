@@ -107,7 +107,7 @@ static json_t *offsets(const wh_train_run *run) {
 /* The evaluations of a round that was trained, and its lines in the run folder. A signal during
  * them leaves it pending. */
 static weft_status record_round(wh_train_run *run, const weft_round_report *report, double seconds,
-                                weft_error *err) {
+                                double cpu_seconds, weft_error *err) {
     const weft_config *c = run->job->config;
     const int64_t round = report->round;
     const double trained = wh_clock();
@@ -131,6 +131,7 @@ static weft_status record_round(wh_train_run *run, const weft_round_report *repo
                               .clients = report->n_clients,
                               .packs = report->packs,
                               .train_seconds = seconds,
+                              .cpu_seconds = cpu_seconds,
                               .eval_seconds = wh_clock() - trained,
                               .anonymous_bytes = wh_memory_anonymous(),
                               .peak_anonymous_bytes = wh_memory_peak(),
@@ -145,19 +146,22 @@ static weft_status record_round(wh_train_run *run, const weft_round_report *repo
     tell_round(run, report, evaluated);
     WEFT_TRY(wh_run_log_flush(run->log, false, err));
     run->is_pending = st != WEFT_OK;
-    if (run->is_pending) run->pending = *report, run->pending_seconds = seconds;
+    if (run->is_pending) {
+        run->pending = *report;
+        run->pending_seconds = seconds, run->pending_cpu_seconds = cpu_seconds;
+    }
     return st;
 }
 
 static weft_status one_round(wh_train_run *run, int64_t round, weft_error *err) {
     weft_round_report report;
-    double start = wh_clock();
+    double start = wh_clock(), cpu_start = wh_cpu_clock();
     run->job->progress.state.round = round;
     WEFT_TRY(weft_engine_round(run->engine, &report, err));
-    double seconds = wh_clock() - start;
+    double seconds = wh_clock() - start, cpu_seconds = wh_cpu_clock() - cpu_start;
     wh_memory_note();
     count_round(run, &report, seconds);
-    return record_round(run, &report, seconds, err);
+    return record_round(run, &report, seconds, cpu_seconds, err);
 }
 
 /* ---- checkpoints ---- */
@@ -230,7 +234,7 @@ weft_status wh_train_run_rounds(wh_train_run *run, weft_error *err) {
     weft_status st = WEFT_OK;
     if (run->is_pending) {
         job->progress.state.round = run->pending.round;
-        st = record_round(run, &run->pending, run->pending_seconds, err);
+        st = record_round(run, &run->pending, run->pending_seconds, run->pending_cpu_seconds, err);
         if (st == WEFT_OK) st = save_when_due(run, run->pending.round, err);
     }
     while (st == WEFT_OK && !weft_engine_is_done(run->engine)) {

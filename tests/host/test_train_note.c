@@ -64,7 +64,7 @@ static void close_run(wh_train_run *run) {
 
 static void make_pending(wh_train_run *run, int32_t n_checks) {
     run->is_pending = true;
-    run->pending_seconds = 1.0 / 3;
+    run->pending_seconds = 1.0 / 3, run->pending_cpu_seconds = 2.0 / 3;
     run->pending = (weft_round_report){.round = 4,
                                        .n_clients = 2,
                                        .n_skipped = 1,
@@ -140,6 +140,7 @@ static void test_pending_round_comes_back(void **state) {
     check_ok(wh_train_note_read(&is, note, "note", &err), &err);
     const weft_round_report *a = &was.pending, *b = &is.pending;
     assert_true(is.is_pending && same(is.pending_seconds, was.pending_seconds));
+    assert_true(same(is.pending_cpu_seconds, was.pending_cpu_seconds));
     assert_int_equal(b->round, 4);
     assert_int_equal(b->n_skipped, 1);
     assert_int_equal(b->local_steps, 27);

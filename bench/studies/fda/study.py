@@ -29,7 +29,7 @@ DATA = {"wn10": "data/wn10", "foldoc8": "data/foldoc8"}
 ALPHAS = [1.0, 0.1]
 SEEDS = [1, 2, 3]
 TUNE = {"alpha": 1.0, "seed": 100, "steps": 200}
-STEPS = 400
+STEPS = 300
 M = 10  # checks of FDA-Opt for E = 1: 2 E + 8
 METHODS = {
     "FedAvg": {"fl.strategy": "fedavg"},
@@ -37,9 +37,9 @@ METHODS = {
     "FedAdam": {"fl.strategy": "fedadam", "server.weight_decay": 0},
     "FedAdagrad": {"fl.strategy": "fedadagrad"},
 }
-# name: options, rounds between evaluations (about every twelve steps)
+# name: options, rounds between evaluations (at least every sixteen steps or so)
 ARMS = {
-    "E=1": ({"client.local_epochs": 1}, 3),
+    "E=1": ({"client.local_epochs": 1}, 4),
     f"E={M // 2}": ({"client.local_epochs": M // 2}, 1),
     f"E={M}": ({"client.local_epochs": M}, 1),
     "FDA-Opt": ({"fl.sync": "fda-opt"}, 1),
@@ -72,7 +72,7 @@ def number(text):
 
 
 def train(weft, run):
-    """-> the run with its rounds: checks, local steps, bytes, seconds so far, accuracy where there is one."""
+    """-> the run with its rounds: checks, local steps, bytes, processor seconds so far, accuracy where there is one."""
     folder = tempfile.mkdtemp(prefix="weft-study-")
     try:
         words = [f"{k}={v}" for k, v in options(run).items()]
@@ -85,7 +85,7 @@ def train(weft, run):
         seconds, spent = 0.0, []
         with open(os.path.join(folder, "run", "timing.jsonl")) as f:
             for line in f:
-                seconds += json.loads(line)["seconds"]
+                seconds += json.loads(line)["cpu_seconds"]
                 spent.append(seconds)
         with open(os.path.join(folder, "run", "rounds.csv"), newline="") as f:
             for row, s in zip(csv.DictReader(f), spent):
