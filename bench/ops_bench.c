@@ -56,6 +56,12 @@ wk_tensor ops_random(ops_bench *b, wk_dtype type, int64_t rows, int64_t cols) {
     return t;
 }
 
+wk_tensor ops_ones(ops_bench *b, int64_t n) {
+    const wk_tensor t = take(b, WK_F64, n, 0);
+    ops_must(b, wk_fill(b->dev, &(wk_fill_args){.y = t, .value = 1}));
+    return t;
+}
+
 wk_tensor ops_ints(ops_bench *b, const int32_t *values, int64_t n) {
     const wk_tensor t = take(b, WK_I32, n, 0);
     ops_must(b, wk_upload(b->dev, t, values));

@@ -13,6 +13,7 @@ OPS_CALL(range_sqdist)
 OPS_CALL(project)
 OPS_CALL(table_sketch)
 OPS_CALL(update_add)
+OPS_CALL(sum_read)
 OPS_CALL(weighted_sum)
 OPS_CALL(order_stat)
 OPS_CALL(noise)
@@ -122,9 +123,11 @@ void ops_bench_server(ops_bench *b, int64_t slots, int64_t p) {
               acc = ops_zeros(b, WK_F64, p, 0), x = ops_random(b, WK_F32, p, 0),
               m = ops_zeros(b, WK_F64, p, 0), v = ops_zeros(b, WK_F64, p, 0),
               weight = ops_zeros(b, WK_F64, slots, 0);
-    ops_line(b, "update_add", OPS_SHAPE(1, p, 0), 1, call_update_add,
-             &(wk_update_add_args){
-                 .acc = acc, .w = wk_vec(w.data, WK_F32, p), .anchor = anchor, .weight = 0.1});
+    wk_tensor words = ops_zeros(b, WK_I64, 2, p);
+    ops_line(b, "update_add", OPS_SHAPE(slots, p, 0), 1, call_update_add,
+             &(wk_update_add_args){words, w, anchor, ops_ones(b, slots)});
+    ops_line(b, "sum_read", OPS_SHAPE(p, 0, 0), 1, call_sum_read,
+             &(wk_sum_read_args){.y = acc, .acc = words, .scale = 1});
     ops_line(b, "weighted_sum", OPS_SHAPE(slots, p, 0), 1, call_weighted_sum,
              &(wk_weighted_sum_args){.y = acc, .x = w, .weight = weight});
     bench_variance(b, slots, p, w, anchor, acc);

@@ -14,11 +14,16 @@
 #include "engine/schedule.h"
 #include "engine/slots.h"
 #include "engine/work.h"
+#include "kernels/exact_sum.h"
+
+#include <math.h>
 
 /* The server's side: the global adapter and what the server optimizer keeps. */
 typedef struct we_server {
     wk_tensor x;      /* (1, P) f32: the global adapter, as one slot for evaluation */
-    wk_tensor acc;    /* (P) f64: running sum of weighted updates */
+    wk_tensor acc;    /* (2, P) i64: running sum of weighted updates, exact (exact_sum.h) */
+    wk_tensor mean;   /* (P) f64: what was read from it */
+    wk_tensor weight; /* (K) f64, of the wave's updates */
     wk_tensor m, v;   /* (P) f64, as the strategy needs */
     wk_tensor range;  /* (S+1) i32: where each view of the adapter begins, and the end */
     wk_tensor sqdist; /* (K, S) f64: squared norms by view, of the wave's updates */
@@ -50,7 +55,8 @@ struct weft_engine {
     we_pager pager; /* of the clients' optimizer state, when it is kept */
     we_server server;
     we_fda fda;
-    double *sqdist; /* (slots, views) host copy */
+    double *sqdist;  /* (slots, views) host copy */
+    double *weights; /* (slots) of the wave's updates */
     int32_t cohort_size;
     int32_t *cohort;             /* (cohort_size) ascending client ids */
     int32_t *next_cohort;        /* (cohort_size), of the round to come */
@@ -84,6 +90,15 @@ static inline we_positions we_engine_positions(const weft_engine *e) {
 void we_round_tie_epochs(weft_engine *e);
 /* Steps of a visit of a client with so many rows in this round, at most. */
 int64_t we_round_steps(const weft_engine *e, int64_t n_rows);
+
+/* Whether an update of this squared norm may be added up with this weight. */
+static inline bool we_is_usable(double sqnorm, double weight) {
+    return isfinite(sqnorm) && weight * sqrt(sqnorm) < WK_SUM_LIMIT;
+}
+
+/* Adds the wave's updates to e->server.acc, by weights (n) on the host; those of weight 0 are left
+ * out. */
+WEFT_NODISCARD weft_status we_add_updates(weft_engine *e, int32_t n, const double *weights);
 
 /* Squared distances of slots [0, n) from a point (P), f32 or f64, by view: into e->sqdist. */
 WEFT_NODISCARD weft_status we_sqdist(weft_engine *e, int32_t n, wk_tensor point);

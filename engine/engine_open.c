@@ -78,6 +78,8 @@ static weft_status take_host_arrays(weft_engine *e) {
     WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)k * (size_t)e->model.lora.n_views,
                            sizeof *e->sqdist, "norms of updates"));
     e->sqdist = p;
+    WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)k, sizeof *e->weights, "weights of updates"));
+    e->weights = p;
     WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)cohort, sizeof *e->cohort, "cohort"));
     e->cohort = p;
     WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)cohort, sizeof *e->cohort, "cohort"));
@@ -121,7 +123,9 @@ static weft_status place_server(weft_engine *e) {
     we_strategy_kind kind = e->cfg->fl_strategy;
     bool plain = kind == WE_STRATEGY_FEDAVG || kind == WE_STRATEGY_FEDPROX;
     bool has_v = !plain && kind != WE_STRATEGY_FEDAVGM;
-    WEFT_TRY(wk_arena_vec(&e->run, &s->acc, "sum of updates", WK_F64, p));
+    WEFT_TRY(wk_arena_mat(&e->run, &s->acc, "sum of updates", WK_I64, WK_SUM_WORDS, p));
+    WEFT_TRY(wk_arena_vec(&e->run, &s->mean, "mean update", WK_F64, p));
+    WEFT_TRY(wk_arena_vec(&e->run, &s->weight, "weights of updates", WK_F64, e->slots.n));
     const int32_t views = e->model.lora.n_views;
     WEFT_TRY(wk_arena_vec(&e->run, &s->range, "views of the adapter", WK_I32, views + 1));
     WEFT_TRY(wk_arena_mat(&e->run, &s->sqdist, "update norms", WK_F64, e->slots.n, views));
@@ -212,6 +216,7 @@ static void fini(weft_engine *e) {
     for (int32_t i = 0; e->visits && i < e->slots.n; i++) wk_host_free(&e->ctx, e->visits[i].order);
     wk_host_free(&e->ctx, e->visits);
     wk_host_free(&e->ctx, e->sqdist);
+    wk_host_free(&e->ctx, e->weights);
     we_fda_fini(&e->fda);
     wk_host_free(&e->ctx, e->reports);
     wk_host_free(&e->ctx, e->next_cohort);

@@ -117,7 +117,7 @@ uint64_t we_fda_host_bytes(const we_fda *f) {
     if (f->seen) bytes += (uint64_t)f->clients;
     if (f->sketches)
         bytes +=
-            (uint64_t)sketch_size(f) * ((uint64_t)f->share.dim[0] * sizeof(float) + sizeof(double));
+            (uint64_t)sketch_size(f) * ((uint64_t)f->number.dim[0] * sizeof(float) + sizeof(double));
     return bytes;
 }
 
@@ -126,7 +126,6 @@ uint64_t we_fda_host_bytes(const we_fda *f) {
 weft_status we_fda_place(we_fda *f, wk_arena *run, int32_t slots) {
     if (!f->ctx) return WEFT_OK;
     const int64_t depth = f->cfg->fda_sketch_depth, width = f->cfg->fda_sketch_width;
-    WEFT_TRY(wk_arena_vec(run, &f->share, "shares of clients", WK_F64, slots));
     WEFT_TRY(wk_arena_vec(run, &f->number, "numbers of clients", WK_F64, slots));
     if (estimates_by(f, WE_ESTIMATOR_LINEAR))
         WEFT_TRY(wk_arena_vec(run, &f->direction, "direction", WK_F32, f->size));

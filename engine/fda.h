@@ -30,7 +30,6 @@ typedef struct we_fda {
     int32_t clients; /* registered */
     double weight[WEFT_GROUPS];
     /* On the device; only what the estimator needs. */
-    wk_tensor share;               /* (K) f64: weights of the means */
     wk_tensor direction;           /* (P) f32, linear */
     wk_tensor number;              /* (K) f64: shares of the direction, or norms */
     wk_tensor sketch;              /* (K, depth, width) f32 */

@@ -119,10 +119,10 @@ static weft_status measure_norms(weft_engine *e, const we_visit *visits, int32_t
     return WEFT_OK;
 }
 
-/* A client whose update is not finite is out; its slot must not spoil the sums. */
+/* A client whose update cannot be added up is out; its slot must not spoil the sums. */
 static weft_status drop_lost(weft_engine *e, we_visit *visits, int32_t n) {
     for (int32_t k = 0; k < n; k++) {
-        if (visits[k].dead || isfinite(e->fda.norms[k])) continue;
+        if (visits[k].dead || we_is_usable(e->fda.norms[k], 1)) continue;
         visits[k].dead = true;
         wk_copy_args a = {.y = wk_rows(e->slots.w, k, 1), .x = e->server.x};
         WEFT_TRY(wk_copy(e->dev, &a));
@@ -190,11 +190,13 @@ static weft_status by_sketch(weft_engine *e, int32_t n, double *sqnorm) {
 /* mean |u_k - mean u|^2: nothing cancels when clients agree. */
 static weft_status exact_variance(weft_engine *e, int32_t n, weft_check *c) {
     we_fda *f = &e->fda;
-    wk_weighted_sum_args sum = {
-        .y = e->server.acc, .x = wk_rows(e->slots.w, 0, n), .weight = wk_rows(f->share, 0, n)};
-    WEFT_TRY(wk_upload(e->dev, sum.weight, f->shares));
-    WEFT_TRY(wk_weighted_sum(e->dev, &sum));
-    WEFT_TRY(we_sqdist(e, n, e->server.acc));
+    wk_fill_args zero = {.y = e->server.acc};
+    wk_sum_read_args mean = {
+        .y = e->server.mean, .acc = e->server.acc, .base = global(e), .scale = 1};
+    WEFT_TRY(wk_fill(e->dev, &zero));
+    WEFT_TRY(we_add_updates(e, n, f->shares));
+    WEFT_TRY(wk_sum_read(e->dev, &mean));
+    WEFT_TRY(we_sqdist(e, n, e->server.mean));
     memset(c->group, 0, sizeof c->group);
     for (int32_t k = 0; k < n; k++) {
         double group[WEFT_GROUPS];

@@ -1,7 +1,7 @@
 /* A round: sample the cohort, train it in waves of K slots from the global adapter, fold the
  * updates back. The server's arithmetic is FedOpt's (Reddi et al. 2021): delta = weighted mean of
- * (end - start), then one step of the server optimizer. Updates are added in cohort order, in
- * double, so that neither slots nor waves change a bit. */
+ * (end - start), then one step of the server optimizer. The sum is exact (kernels/exact_sum.h), so
+ * that neither slots nor waves change a bit. */
 #include "engine/engine.h"
 #include "kernels/dev.h"
 
@@ -49,21 +49,30 @@ static void visit_init(weft_engine *e, we_visit *v, int32_t client) {
 
 /* ---- the wave's updates ---- */
 
-/* Updates that are not finite are thrown away, like those of clients whose gradient was not. */
+/* Updates that are not finite, or far too large, are thrown away, like those of clients whose gradient was not. */
 static weft_status measure_updates(weft_engine *e, we_visit *visits, int32_t n) {
     const int32_t views = e->model.lora.n_views;
     WEFT_TRY(we_sqdist(e, n, wk_vec(e->server.x.data, WK_F32, e->model.lora.size)));
     for (int32_t k = 0; k < n; k++) {
         double *norm = &e->sqdist[(int64_t)k * views];
         for (int32_t i = 1; i < views; i++) norm[0] += norm[i];
-        visits[k].dead = visits[k].dead || !isfinite(norm[0]);
+        const double weight = we_visit_weight(e->cfg, &visits[k]);
+        visits[k].dead = visits[k].dead || !we_is_usable(norm[0], weight);
     }
     return WEFT_OK;
 }
 
+weft_status we_add_updates(weft_engine *e, int32_t n, const double *weights) {
+    wk_update_add_args a = {.acc = e->server.acc,
+                            .w = wk_rows(e->slots.w, 0, n),
+                            .anchor = wk_vec(e->server.x.data, WK_F32, e->model.lora.size),
+                            .weight = wk_rows(e->server.weight, 0, n)};
+    WEFT_TRY(wk_upload(e->dev, a.weight, weights));
+    return wk_update_add(e->dev, &a);
+}
+
 static weft_status add_updates(weft_engine *e, we_visit *visits, int32_t n, weft_client_report *out,
                                double *weight_sum) {
-    int64_t p = e->model.lora.size;
     WEFT_TRY(measure_updates(e, visits, n));
     for (int32_t k = 0; k < n; k++) {
         const we_visit *v = &visits[k];
@@ -78,16 +87,12 @@ static weft_status add_updates(weft_engine *e, we_visit *visits, int32_t n, weft
                                       .last_loss = v->last_loss,
                                       .checks = v->checks,
                                       .skipped = v->dead};
+        e->weights[k] = weight;
         if (v->dead) continue;
         out[k].update_norm = sqrt(e->sqdist[(int64_t)k * e->model.lora.n_views]);
-        wk_update_add_args add = {.acc = e->server.acc,
-                                  .w = wk_vec(wk_row_ptr(e->slots.w, k), WK_F32, p),
-                                  .anchor = wk_vec(e->server.x.data, WK_F32, p),
-                                  .weight = weight};
-        WEFT_TRY(wk_update_add(e->dev, &add));
         *weight_sum += weight;
     }
-    return WEFT_OK;
+    return we_add_updates(e, n, e->weights);
 }
 
 static weft_status server_step(weft_engine *e, double weight_sum) {
@@ -101,8 +106,10 @@ static weft_status server_step(weft_engine *e, double weight_sum) {
     double beta1 = kind == WK_SERVER_AVGM      ? cfg->server_momentum
                    : kind == WK_SERVER_ADAGRAD ? 0.0
                                                : cfg->server_beta1;
+    wk_sum_read_args sum = {.y = e->server.mean, .acc = e->server.acc, .scale = 1};
+    WEFT_TRY(wk_sum_read(e->dev, &sum));
     wk_server_step_args a = {.x = wk_vec(e->server.x.data, WK_F32, e->model.lora.size),
-                             .delta = e->server.acc,
+                             .delta = e->server.mean,
                              .m = e->server.m,
                              .v = e->server.v,
                              .kind = kind,

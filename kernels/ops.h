@@ -67,7 +67,7 @@ typedef enum wk_act {
     X(softmax_xent) X(mse) X(seg_sum) \
     X(grad_norm) X(drift) X(adamw_step) X(sgd_step) \
     X(range_sqdist) X(project) X(table_sketch) \
-    X(update_add) X(weighted_sum) X(order_stat) X(noise) X(server_step)
+    X(update_add) X(sum_read) X(weighted_sum) X(order_stat) X(noise) X(server_step)
 /* clang-format on */
 
 /* ---- memory ---- */
@@ -351,12 +351,19 @@ typedef struct {
 
 /* ---- federation ---- */
 
-/* acc += weight * (w - anchor), in double; sqnorm = |w - anchor|^2 in double, in chunks of fixed
- * size. acc (P) f64, w, anchor (P) f32, sqnorm (1) f64 opt. */
+/* acc += sum over k of weight[k] * (w[k] - anchor), products in double, the sum exact
+ * (exact_sum.h): the order of updates and who adds which do not change it. Rows of weight 0 are not
+ * looked at. acc (2, P) i64: high and low words; w (K, P), anchor (P), weight (K) f64. Products
+ * must be finite and below WK_SUM_LIMIT; else their element of acc is undefined. */
 typedef struct {
-    wk_tensor acc, w, anchor, sqnorm;
-    double weight;
+    wk_tensor acc, w, anchor, weight;
 } wk_update_add_args;
+
+/* y = base + scale * (what acc holds), in double. acc (2, P) i64, base (P) opt → y (P) f64. */
+typedef struct {
+    wk_tensor y, acc, base;
+    double scale;
+} wk_sum_read_args;
 
 /* y[p] = sum over n of weight[n] * x[n, p], in order of n, in double.
  * x (N, P)  weight (N) f64  →  y (P) f64. */

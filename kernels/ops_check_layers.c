@@ -1,5 +1,6 @@
 /* Checks of the ops of a layer and of training: norm, activation, attention, losses, optimizers,
  * server. */
+#include "kernels/exact_sum.h"
 #include "kernels/ops_check.h"
 
 #include <math.h>
@@ -365,18 +366,35 @@ weft_status wk_check_table_sketch(wk_dev *dev, const wk_table_sketch_args *a) {
 
 /* ---- federation ---- */
 
+static void need_sum(wk_check *c, const char *name, wk_tensor t) {
+    wk_need(c, name, t, WK_I64, 2);
+    wk_require(c, t.dim[0] == WK_SUM_WORDS, WEFT_E_SHAPE, "%s has %lld rows, needed are %d", name,
+               (long long)t.dim[0], WK_SUM_WORDS);
+}
+
 weft_status wk_check_update_add(wk_dev *dev, const wk_update_add_args *a) {
     wk_check c = {dev, "update_add", WEFT_OK};
-    wk_need(&c, WK_ARG(acc), WK_F64, 1);
-    wk_need(&c, WK_ARG(w), WK_F32, 1);
+    need_sum(&c, WK_ARG(acc));
+    wk_need(&c, WK_ARG(w), WK_F32, 2);
     wk_need(&c, WK_ARG(anchor), WK_F32, 1);
-    wk_same_shape(&c, WK_ARG(w), WK_ARG(acc));
-    wk_same_shape(&c, WK_ARG(anchor), WK_ARG(acc));
-    wk_need_opt(&c, WK_ARG(sqnorm), WK_F64, 1);
-    wk_require(&c, !wk_given(a->sqnorm) || a->sqnorm.dim[0] == 1, WEFT_E_SHAPE,
-               "sqnorm has %lld elements, needed is 1", (long long)a->sqnorm.dim[0]);
+    wk_need(&c, WK_ARG(weight), WK_F64, 1);
+    wk_same_dim(&c, WK_ARG(w), 1, WK_ARG(acc), 1);
+    wk_same_dim(&c, WK_ARG(anchor), 0, WK_ARG(w), 1);
+    wk_same_dim(&c, WK_ARG(weight), 0, WK_ARG(w), 0);
     wk_apart(&c, WK_ARG(acc), WK_ARG(w));
     wk_apart(&c, WK_ARG(acc), WK_ARG(anchor));
+    return c.st;
+}
+
+weft_status wk_check_sum_read(wk_dev *dev, const wk_sum_read_args *a) {
+    wk_check c = {dev, "sum_read", WEFT_OK};
+    need_sum(&c, WK_ARG(acc));
+    wk_need(&c, WK_ARG(y), WK_F64, 1);
+    wk_need_opt(&c, WK_ARG(base), WK_F32, 1);
+    wk_same_dim(&c, WK_ARG(y), 0, WK_ARG(acc), 1);
+    wk_same_dim(&c, WK_ARG(base), 0, WK_ARG(y), 0);
+    wk_apart(&c, WK_ARG(y), WK_ARG(acc));
+    wk_apart(&c, WK_ARG(y), WK_ARG(base));
     return c.st;
 }
 

@@ -2,6 +2,7 @@
  * fixed number of chunks; a thread takes whole chunks, and partial sums are added in the order of
  * chunks. The loops are plain: independent elements, which the compiler turns into vectors. */
 #include "kernels/cpu/vec.h"
+#include "kernels/exact_sum.h"
 
 #include <math.h>
 
@@ -137,36 +138,24 @@ static weft_status sgd_step(wk_dev *dev, const wk_sgd_step_args *a) {
 
 /* Adds the chunk's weighted update and returns its squared norm, in sixteen interleaved partial
  * sums. */
-static double add_chunk(double *restrict acc, const float *restrict w, const float *restrict anchor,
-                        int64_t n, double weight) {
-    double part[16] = {0}, sum = 0.0;
-    int64_t j = 0;
-    for (; j + 16 <= n; j += 16)
-        for (int i = 0; i < 16; i++) {
-            const double d = (double)w[j + i] - (double)anchor[j + i];
-            acc[j + i] += weight * d;
-            part[i] += d * d;
-        }
-    for (; j < n; j++) {
-        const double d = (double)w[j] - (double)anchor[j];
-        acc[j] += weight * d;
-        part[0] += d * d;
-    }
-    for (int i = 0; i < 16; i++) sum += part[i];
-    return sum;
+static void add_chunk(int64_t *restrict high, int64_t *restrict low, const float *restrict w,
+                      const float *restrict anchor, int64_t n, double weight) {
+    for (int64_t j = 0; j < n; j++)
+        wk_sum_add(&high[j], &low[j], weight * ((double)w[j] - (double)anchor[j]));
 }
 
 static weft_status update_add(wk_dev *dev, const wk_update_add_args *a) {
-    const int64_t p = a->acc.dim[0];
-    double partial[CHUNKS], sum = 0.0;
-    CPU_PARALLEL_ROWS(cpu_threads(dev, p))
+    const int64_t rows = a->w.dim[0], p = a->w.dim[1];
+    const double *weight = a->weight.data;
+    CPU_PARALLEL_ROWS(cpu_threads(dev, rows * p))
     for (int64_t c = 0; c < CHUNKS; c++) {
         const range r = chunk_of(p, c);
-        partial[c] = add_chunk((double *)a->acc.data + r.first, (const float *)a->w.data + r.first,
-                               (const float *)a->anchor.data + r.first, r.count, a->weight);
+        for (int64_t k = 0; k < rows; k++)
+            if (weight[k] < 0 || weight[k] > 0)
+                add_chunk((int64_t *)wk_row_ptr(a->acc, 0) + r.first,
+                          (int64_t *)wk_row_ptr(a->acc, 1) + r.first, cpu_row(a->w, k) + r.first,
+                          (const float *)a->anchor.data + r.first, r.count, weight[k]);
     }
-    for (int c = 0; c < CHUNKS; c++) sum += partial[c];
-    if (wk_given(a->sqnorm)) *(double *)a->sqnorm.data = sum;
     return WEFT_OK;
 }
 

@@ -1,63 +1,62 @@
 /* Adding up client updates, and the server optimizers. Arithmetic is double and rounds after every
  * operation, as ref's does: no product is contracted into a sum, so each number gets ref's bits. */
 #include "kernels/cuda/fed.cuh"
+#include "kernels/exact_sum.h"
 
 /* ---- update_add ---- */
 
-/* One chunk. 24 B/param: acc read and written, w and anchor read. */
-template <bool VECTOR, bool NORM>
-__global__ __launch_bounds__(THREADS) void update_add_k(double *acc, const float *w,
-                                                        const float *anchor, double weight,
-                                                        slot_group q, double *part) {
-    const int64_t first = (int64_t)blockIdx.x * q.chunk;
-    const int64_t end = first + q.chunk < q.p ? first + q.chunk : q.p;
-    double sum = 0.0;
-    for (int64_t i = first + 4 * (int)threadIdx.x; i < end; i += TILE) {
-        const int n = four_below(i, end);
-        float x[4], y[4];
-        double to[4];
-        load4<VECTOR>(x, w + i, n);
-        load4<VECTOR>(y, anchor + i, n);
-        load4<VECTOR>(to, acc + i, n);
-#pragma unroll
-        for (int c = 0; c < 4; c++) {
-            const double d = (double)x[c] - (double)y[c];
-            to[c] = __dadd_rn(to[c], __dmul_rn(weight, d));
-            if (NORM) sum = fma(d, d, sum);
-        }
-        store4<VECTOR>(acc + i, to, n);
+/* 4 K + 36 B/param: both words of acc read and written, anchor and K rows of w read. */
+__global__ __launch_bounds__(THREADS) void update_add_k(int64_t *high, int64_t *low, const float *w,
+                                                        int64_t ld, int64_t rows,
+                                                        const float *anchor, const double *weight,
+                                                        int64_t p) {
+    const int64_t i = (int64_t)blockIdx.x * THREADS + (int)threadIdx.x;
+    if (i >= p) return;
+    const double from = (double)anchor[i];
+    long long h = 0, l = 0;
+    for (int64_t k = 0; k < rows; k++) {
+        const double share = weight[k];
+        if (!(share < 0 || share > 0)) continue;
+        const double term = __dmul_rn(share, (double)w[k * ld + i] - from);
+        const long long whole = llrint(term * WK_SUM_HIGH);
+        h += whole;
+        l += llrint((term - (double)whole * (1 / WK_SUM_HIGH)) * WK_SUM_LOW);
     }
-    if constexpr (NORM) {
-        sum = block_sum(sum);
-        if (threadIdx.x == 0) part[blockIdx.x] = sum;
-    }
+    high[i] += h;
+    low[i] += l;
 }
 
 static weft_status cuda_update_add(wk_dev *dev, const wk_update_add_args *a) {
-    slot_group q = {};
-    q.count = 1, q.p = a->acc.dim[0], q.chunk = chunk_length(q.p);
-    const bool vector = rows_aligned(a->acc, 16) && rows_aligned(a->w, 16) &&
-                        rows_aligned(a->anchor, 16);
-    const bool norm = wk_given(a->sqnorm);
-    double *acc = (double *)a->acc.data, *part = (double *)cuda_lane_of(dev)->scratch;
-    const float *w = (const float *)a->w.data, *anchor = (const float *)a->anchor.data;
-    const unsigned blocks = blocks_of(q);
-    if (blocks > 0) {
-        if (vector && norm)
-            LAUNCH(dev, (update_add_k<true, true>), blocks, THREADS, 0, acc, w, anchor, a->weight,
-                   q, part);
-        else if (vector)
-            LAUNCH(dev, (update_add_k<true, false>), blocks, THREADS, 0, acc, w, anchor, a->weight,
-                   q, part);
-        else if (norm)
-            LAUNCH(dev, (update_add_k<false, true>), blocks, THREADS, 0, acc, w, anchor,
-                   a->weight, q, part);
-        else
-            LAUNCH(dev, (update_add_k<false, false>), blocks, THREADS, 0, acc, w, anchor,
-                   a->weight, q, part);
-    }
-    if (norm) cuda_sum_chunks(dev, (double *)a->sqnorm.data, part, q, false);
+    const int64_t p = a->w.dim[1];
+    if (p > 0)
+        LAUNCH(dev, update_add_k, (unsigned)ceil_div(p, THREADS), THREADS, 0,
+               (int64_t *)wk_row_ptr(a->acc, 0), (int64_t *)wk_row_ptr(a->acc, 1),
+               (const float *)a->w.data, a->w.ld, a->w.dim[0], (const float *)a->anchor.data,
+               (const double *)a->weight.data, p);
     return cuda_launched(dev, "update_add");
+}
+
+/* ---- sum_read ---- */
+
+/* 28 B/param: both words and base read, y written. */
+__global__ __launch_bounds__(THREADS) void sum_read_k(double *y, const int64_t *high,
+                                                      const int64_t *low, const float *base,
+                                                      double scale, int64_t p) {
+    const int64_t i = (int64_t)blockIdx.x * THREADS + (int)threadIdx.x;
+    if (i >= p) return;
+    const double value = __dadd_rn((double)high[i] * (1 / WK_SUM_HIGH),
+                                   (double)low[i] * (1 / WK_SUM_LOW));
+    const double sum = __dmul_rn(scale, value);
+    y[i] = base ? __dadd_rn((double)base[i], sum) : sum;
+}
+
+static weft_status cuda_sum_read(wk_dev *dev, const wk_sum_read_args *a) {
+    const int64_t p = a->y.dim[0];
+    if (p > 0)
+        LAUNCH(dev, sum_read_k, (unsigned)ceil_div(p, THREADS), THREADS, 0, (double *)a->y.data,
+               (const int64_t *)wk_row_ptr(a->acc, 0), (const int64_t *)wk_row_ptr(a->acc, 1),
+               (const float *)a->base.data, a->scale, p);
+    return cuda_launched(dev, "sum_read");
 }
 
 /* ---- server_step ---- */
@@ -127,6 +126,7 @@ static weft_status cuda_server_step(wk_dev *dev, const wk_server_step_args *a) {
 
 void cuda_fill_fed(wk_ops *table) {
     table->update_add = cuda_update_add;
+    table->sum_read = cuda_sum_read;
     table->server_step = cuda_server_step;
     table->weighted_sum = cuda_weighted_sum;
     table->order_stat = cuda_order_stat;

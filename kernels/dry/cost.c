@@ -214,7 +214,11 @@ dry_cost dry_cost_table_sketch(const wk_table_sketch_args *a) {
 }
 
 dry_cost dry_cost_update_add(const wk_update_add_args *a) {
-    return (dry_cost){3 * numel(a->acc), BYTES(a->acc, a->acc, a->w, a->anchor)};
+    return (dry_cost){8 * numel(a->w), BYTES(a->acc, a->acc, a->w, a->anchor, a->weight)};
+}
+
+dry_cost dry_cost_sum_read(const wk_sum_read_args *a) {
+    return (dry_cost){5 * numel(a->y), BYTES(a->y, a->acc, a->base)};
 }
 
 dry_cost dry_cost_weighted_sum(const wk_weighted_sum_args *a) {

@@ -1,21 +1,31 @@
 /* Adding up and ranking client updates, noise, and the server optimizers. All arithmetic is
  * double. */
+#include "kernels/exact_sum.h"
 #include "kernels/ref/ref.h"
 #include "kernels/rng.h"
 
 weft_status ref_update_add(wk_dev *dev, const wk_update_add_args *a) {
-    double *acc = a->acc.data;
-    const float *w = a->w.data, *anchor = a->anchor.data;
+    int64_t *high = wk_row_ptr(a->acc, 0), *low = wk_row_ptr(a->acc, 1);
+    const float *anchor = a->anchor.data;
+    const double *weight = a->weight.data;
     WK_PARALLEL_FOR(dev)
-    for (int64_t j = 0; j < a->acc.dim[0]; j++)
-        acc[j] += a->weight * ((double)w[j] - (double)anchor[j]);
-    if (!wk_given(a->sqnorm)) return WEFT_OK;
-    double sum = 0.0;
-    for (int64_t j = 0; j < a->acc.dim[0]; j++) {
-        const double d = (double)w[j] - (double)anchor[j];
-        sum += d * d;
+    for (int64_t j = 0; j < a->w.dim[1]; j++)
+        for (int64_t k = 0; k < a->w.dim[0]; k++) {
+            const double term = weight[k] * ((double)ref_row(a->w, k)[j] - (double)anchor[j]);
+            if (weight[k] < 0 || weight[k] > 0) wk_sum_add(&high[j], &low[j], term);
+        }
+    return WEFT_OK;
+}
+
+weft_status ref_sum_read(wk_dev *dev, const wk_sum_read_args *a) {
+    const int64_t *high = wk_row_ptr(a->acc, 0), *low = wk_row_ptr(a->acc, 1);
+    const float *base = a->base.data;
+    double *y = a->y.data;
+    WK_PARALLEL_FOR(dev)
+    for (int64_t j = 0; j < a->y.dim[0]; j++) {
+        const double sum = a->scale * wk_sum_value(high[j], low[j]);
+        y[j] = base ? (double)base[j] + sum : sum;
     }
-    *(double *)a->sqnorm.data = sum;
     return WEFT_OK;
 }
 

@@ -193,23 +193,44 @@ static weft_status run_sgd_step(op_run *r) {
 
 /* ---- federation ---- */
 
+/* Both words of a sum that begins somewhere; the last row has no weight and is not a number. */
 static weft_status run_update_add(op_run *r) {
-    const int64_t n = r->s->d;
-    op_buf *acc = op_output(r, op_typed(r, "acc", WK_F64, n, 0)), *w = op_in(r, "w", n, 0),
-           *anchor = op_in(r, "anchor", n, 0);
-    op_buf *sqnorm = op_output(r, op_typed(r, "sqnorm", WK_F64, 1, 0));
-    double sum = 0;
-    FOR (j, n) {
-        const double d = op_at(w, j, 0) - op_at(anchor, j, 0);
-        op_want(acc, j, 0, op_at(acc, j, 0) + 0.3 * d);
-        sum += d * d;
+    const op_shape *s = r->s;
+    op_buf *acc = op_output(r, op_typed(r, "acc", WK_I64, 2, s->d)),
+           *w = op_in(r, "w", s->n, s->d), *anchor = op_in(r, "anchor", s->d, 0),
+           *weight = op_typed(r, "weight", WK_F64, s->n, 0);
+    op_set(weight, s->n - 1, 0, 0);
+    FOR (j, s->d) {
+        double high = 1000 * (double)j, low = -7;
+        op_set(acc, 0, j, high), op_set(acc, 1, j, low);
+        op_set(w, s->n - 1, j, (double)NAN);
+        FOR (k, s->n - 1) {
+            const double term = op_at(weight, k, 0) * (op_at(w, k, j) - op_at(anchor, j, 0));
+            const double whole = nearbyint(ldexp(term, 20));
+            high += whole;
+            low += nearbyint(ldexp(term - ldexp(whole, -20), 63));
+        }
+        op_want(acc, 0, j, high), op_want(acc, 1, j, low);
     }
-    op_want(sqnorm, 0, 0, sum);
     WEFT_TRY(op_upload(r));
-    return wk_update_add(
-        r->dev,
-        &(wk_update_add_args){
-            .acc = acc->t, .w = w->t, .anchor = anchor->t, .sqnorm = sqnorm->t, .weight = 0.3});
+    return wk_update_add(r->dev, &(wk_update_add_args){acc->t, w->t, anchor->t, weight->t});
+}
+
+static weft_status run_sum_read(op_run *r) {
+    const int64_t n = r->s->d;
+    op_buf *y = op_output(r, op_typed(r, "y", WK_F64, n, 0)),
+           *acc = op_typed(r, "acc", WK_I64, 2, n), *base = op_in(r, "base", n, 0),
+           *noise = op_in(r, "noise", 2, n);
+    FOR (j, n) {
+        op_set(acc, 0, j, 0x1p30 * op_at(noise, 0, j));
+        op_set(acc, 1, j, 0x1p40 * op_at(noise, 1, j));
+        const double sum = ldexp(op_at(acc, 0, j), -20) + ldexp(op_at(acc, 1, j), -63);
+        op_want(y, j, 0, 0.3 * sum + (r->s->full ? op_at(base, j, 0) : 0));
+    }
+    WEFT_TRY(op_upload(r));
+    const wk_tensor none = {0};
+    return wk_sum_read(r->dev,
+                       &(wk_sum_read_args){y->t, acc->t, r->s->full ? base->t : none, 0.3});
 }
 
 static weft_status run_weighted_sum(op_run *r) {
@@ -332,7 +353,10 @@ const op_case op_cases_train[] = {
     {"sgd_step", "clipped", run_sgd_step, {.k = 5, .d = 64, .full = true}},
     {"sgd_step", "momentum", run_sgd_step, {.k = 5, .d = 203, .p = 0.9f}},
     {"sgd_step", "nesterov, clipped", run_sgd_step, {.k = 5, .d = 77, .pad = 3, .p = 0.9f, .full = true}},
-    {"update_add", "odd", run_update_add, {.d = 1001}},
+    {"update_add", "odd", run_update_add, {.n = 5, .d = 1001, .pad = 3}},
+    {"update_add", "no weight", run_update_add, {.n = 1, .d = 33}},
+    {"sum_read", "odd", run_sum_read, {.d = 1001, .pad = 1}},
+    {"sum_read", "with base", run_sum_read, {.d = 130, .full = true}},
     {"weighted_sum", "odd", run_weighted_sum, {.n = 7, .d = 1001, .pad = 3}},
     {"weighted_sum", "one row", run_weighted_sum, {.n = 1, .d = 64}},
     {"weighted_sum", "no rows", run_weighted_sum, {.n = 0, .d = 9}},

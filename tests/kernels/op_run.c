@@ -112,6 +112,7 @@ static double load(const op_buf *b, unsigned char *storage, int64_t i, int64_t j
     double d;
     uint16_t h;
     int32_t n;
+    int64_t l;
     uint8_t u;
     switch (b->t.dtype) {
     case WK_F32:
@@ -133,7 +134,8 @@ static double load(const op_buf *b, unsigned char *storage, int64_t i, int64_t j
         memcpy(&u, at, sizeof u);
         return u;
     case WK_I64:
-        break;
+        memcpy(&l, at, sizeof l);
+        return (double)l;
     }
     return (double)NAN;
 }
@@ -149,11 +151,13 @@ void op_set(op_buf *b, int64_t i, int64_t j, double value) {
     const uint16_t h = wk_f32_to_bf16(f);
     const int32_t n = b->t.dtype == WK_I32 || b->t.dtype == WK_U8 ? (int32_t)value : 0;
     const uint8_t u = (uint8_t)n;
+    const int64_t l = b->t.dtype == WK_I64 ? (int64_t)value : 0;
     if (b->t.dtype == WK_F32) memcpy(at, &f, sizeof f);
     if (b->t.dtype == WK_F64) memcpy(at, &value, sizeof value);
     if (b->t.dtype == WK_BF16) memcpy(at, &h, sizeof h);
     if (b->t.dtype == WK_I32) memcpy(at, &n, sizeof n);
     if (b->t.dtype == WK_U8) memcpy(at, &u, sizeof u);
+    if (b->t.dtype == WK_I64) memcpy(at, &l, sizeof l);
     if (b->want) b->want[i * wk_row_numel(b->t) + j] = op_at(b, i, j);
 }
 

@@ -27,27 +27,30 @@ static bool same(wk_tensor a, wk_tensor b) {
 
 /* ---- against ref, to the bit ---- */
 
-static void test_update_add(wk_dev *dev, wk_dev *ref, int64_t p, int shift) {
-    wk_tensor w = floats(p, 1, shift), anchor = floats(p, 2, shift);
-    wk_tensor want = doubles(p, 3, shift);
-    double want_norm = 0, first_norm = 0;
-    wk_update_add_args a = {.acc = want, .w = w, .anchor = anchor, .weight = 1.0 / 3.0};
-    a.sqnorm = wk_vec(&want_norm, WK_F64, 1);
-    DO(wk_update_add(ref, &a));
-    for (int order = 0; order < 4; order++) { /* the last without sqnorm */
-        double norm = -1;
-        simt_order(order % 3, 9);
-        a.acc = doubles(p, 3, shift);
-        a.sqnorm = order < 3 ? wk_vec(&norm, WK_F64, 1) : (wk_tensor){0};
-        DO(wk_update_add(dev, &a));
-        if (order == 0) first_norm = norm;
-        EXPECT(same(a.acc, want), "update_add: acc is not ref's, P = %lld", (long long)p);
-        EXPECT(order == 3 || fabs(norm - want_norm) <= 1e-13 * want_norm,
-               "update_add: sqnorm %.17g, not %.17g", norm, want_norm);
-        EXPECT(order == 3 || norm == first_norm, "update_add: order %d gives other bits", order);
-        release(a.acc, shift);
+static wk_tensor words(int64_t n) {
+    wk_tensor t = wk_mat(take((size_t)n * 2 * 8), WK_I64, 2, n);
+    FOR (i, 2 * n) ((int64_t *)t.data)[i] = 1000 * i - 5;
+    return t;
+}
+
+static void test_update_add(wk_dev *dev, wk_dev *ref, int64_t n, int64_t p) {
+    wk_tensor w = floats(n * p, 1, 0), anchor = floats(p, 2, 0), weight = doubles(n, 3, 0);
+    wk_tensor want = words(p), got = words(p);
+    w = wk_mat(w.data, WK_F32, n, p);
+    ((double *)weight.data)[n / 2] = 0;
+    DO(wk_update_add(ref, &(wk_update_add_args){want, w, anchor, weight}));
+    DO(wk_update_add(dev, &(wk_update_add_args){got, w, anchor, weight}));
+    EXPECT(same(got, want), "update_add: acc is not ref's, (%d, %d)", (int)n, (int)p);
+    for (int with_base = 0; with_base < 2; with_base++) {
+        wk_tensor y[2] = {doubles(p, 4, 0), doubles(p, 4, 0)}, none = {0};
+        for (int i = 0; i < 2; i++)
+            DO(wk_sum_read(i ? ref : dev,
+                           &(wk_sum_read_args){y[i], got, with_base ? anchor : none, 1.0 / 3.0}));
+        EXPECT(same(y[0], y[1]), "sum_read: not ref's, P = %d", (int)p);
+        release(y[0], 0), release(y[1], 0);
     }
-    release(w, shift), release(anchor, shift), release(want, shift);
+    free(w.data), free(got.data), free(want.data);
+    release(anchor, 0), release(weight, 0);
 }
 
 static void test_server_step(wk_dev *dev, wk_dev *ref, int kind, bool full, int64_t p) {
@@ -215,8 +218,8 @@ int main(void) {
     }
     const int64_t lengths[] = {1, 3, 1024, 1027, 8191, 8192, 8193, 30000};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-        test_update_add(dev, ref, lengths[i], 0);
-        test_update_add(dev, ref, lengths[i], 1);
+        test_update_add(dev, ref, 1, lengths[i]);
+        test_update_add(dev, ref, 5, lengths[i]);
         test_noise(dev, lengths[i], 1);
     }
     for (int kind = WK_SERVER_AVG; kind <= WK_SERVER_YOGI; kind++)
