@@ -62,9 +62,9 @@ static weft_status run(weft_engine *e, work *w, weft_baselines *out) {
     constant_outputs(train, test->n_rows, c, w->counts, w->outputs);
     WEFT_TRY(we_score(e, test, NULL, test->n_rows, w->outputs, &out->majority));
 
-    WEFT_TRY(we_forward_rows(e, train, NULL, train->n_rows, NULL, WEFT_PHASE_PROBE, keep_features,
-                             w->x_train));
-    WEFT_TRY(we_forward_rows(e, test, NULL, test->n_rows, NULL, WEFT_PHASE_PROBE, keep_features,
+    WEFT_TRY(we_forward_rows(e, train, NULL, 0, train->n_rows, NULL, WEFT_PHASE_PROBE,
+                             keep_features, w->x_train));
+    WEFT_TRY(we_forward_rows(e, test, NULL, 0, test->n_rows, NULL, WEFT_PHASE_PROBE, keep_features,
                              w->x_test));
     we_features data = {.x = w->x_train,
                         .n = train->n_rows,

@@ -22,6 +22,7 @@ typedef struct we_visit {
     int64_t examples, tokens;
     double loss_sum, last_loss;
     int32_t checks; /* of the variance that it answered */
+    bool cut;       /* the last interval of training was shorter than the others */
     bool dead;      /* its gradient or its update became non-finite */
 } we_visit;
 

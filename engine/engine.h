@@ -11,6 +11,7 @@
 #include "engine/models/encoder.h"
 #include "engine/pack.h"
 #include "engine/pager.h"
+#include "engine/ranks.h"
 #include "engine/schedule.h"
 #include "engine/slots.h"
 #include "engine/work.h"
@@ -55,13 +56,15 @@ struct weft_engine {
     we_pager pager; /* of the clients' optimizer state, when it is kept */
     we_server server;
     we_fda fda;
+    we_ranks ranks;
     double *sqdist;  /* (slots, views) host copy */
     double *weights; /* (slots) of the wave's updates */
     int32_t cohort_size;
-    int32_t *cohort;             /* (cohort_size) ascending client ids */
-    int32_t *next_cohort;        /* (cohort_size), of the round to come */
-    weft_client_report *reports; /* (cohort_size) */
-    we_visit *visits;            /* (slots) */
+    int32_t *cohort;                 /* (cohort_size) ascending client ids */
+    int32_t *next_cohort;            /* (cohort_size), of the round to come */
+    weft_client_report *reports;     /* (cohort_size), */
+    weft_client_report *own_reports; /* of the clients dealt to this rank, in their order */
+    we_visit *visits;                /* (slots) */
     int64_t rounds_done, local_steps_total;
     int64_t round_epoch; /* batches of an epoch now, where client.epoch_length ties them */
     double visit_share;  /* of a visit's steps that a plan looks at; 0: all */
@@ -116,12 +119,12 @@ WEFT_NODISCARD weft_status we_engine_pass(weft_engine *e, const we_adapters *ada
 WEFT_NODISCARD weft_status we_profile_round(weft_engine *e, bool replays, weft_profile *out,
                                             weft_round_report *report);
 
-/* Forward passes over rows, packed, in order. `rows` NULL: 0 … n-1. After each pack `take` sees
- * which rows [first, first+count) of the list it held; outputs are in acts. `adapters` as in
- * we_pass. */
+/* Forward passes over places [begin, end) of a list of rows, packed, in order; NULL: all rows.
+ * After each pack `take` sees which rows [first, first+count) of the list it held; outputs are in
+ * acts. `adapters` as in we_pass. */
 typedef weft_status (*we_take)(void *ud, weft_engine *e, int64_t first, int64_t count);
 WEFT_NODISCARD weft_status we_forward_rows(weft_engine *e, const weft_rows *data,
-                                           const int32_t *rows, int64_t n,
+                                           const int32_t *rows, int64_t begin, int64_t end,
                                            const we_adapters *adapters, weft_phase phase,
                                            we_take take, void *ud);
 

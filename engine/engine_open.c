@@ -51,7 +51,7 @@ static weft_status check_options(weft_engine *e, const weft_engine_options *o) {
 }
 
 /* Host arrays of a training engine. */
-static weft_status take_host_arrays(weft_engine *e) {
+static weft_status take_host_arrays(weft_engine *e, const weft_comm *comm) {
     const weft_partition *part = e->partition;
     int64_t largest = 0;
     for (int32_t c = 0; c < part->n_clients; c++) {
@@ -66,14 +66,22 @@ static weft_status take_host_arrays(weft_engine *e) {
                          (long long)cfg->fl_clients_per_round, part->n_clients);
     int64_t cohort = cfg->fl_clients_per_round,
             slots = cfg->engine_slots > 0 ? cfg->engine_slots : SLOTS_AUTO;
-    if (cfg->fl_sync != WE_SYNC_FIXED) slots = cohort; /* they go on together */
     e->cohort_size = (int32_t)cohort;
-    int32_t k = (int32_t)(slots < cohort ? slots : cohort);
+    const size_t sizes[] = {sizeof(weft_client_report), sizeof(we_fda_note)};
+    WEFT_TRY(we_ranks_describe(&e->ranks, &e->ctx, comm, e->cohort_size,
+                               sizes[0] > sizes[1] ? sizes[0] : sizes[1], e->model.lora.size));
+    if (e->ranks.comm && cfg->client_optimizer_state == WE_STATE_KEEP)
+        return WEFT_FAIL(&e->ctx.err, WEFT_E_CONFIG,
+                         "client.optimizer_state=keep works on one rank, this job has %d: start it "
+                         "with one, or use reset",
+                         e->ranks.size);
+    if (cfg->fl_sync != WE_SYNC_FIXED) slots = e->ranks.cap; /* they go on together */
+    int32_t k = (int32_t)(slots < e->ranks.cap ? slots : e->ranks.cap);
     WEFT_TRY(we_slots_init(&e->slots, &e->ctx, k, max_steps));
     WEFT_TRY(we_pager_describe(&e->pager, &e->ctx, cfg, &e->hooks, part->n_clients, (int32_t)cohort,
                                k, e->model.lora.size));
     if (e->pager.banks) e->slots.banks = e->pager.banks;
-    WEFT_TRY(we_fda_describe(&e->fda, &e->ctx, cfg, &e->model, k, part->n_clients));
+    WEFT_TRY(we_fda_describe(&e->fda, &e->ctx, cfg, &e->model, k, e->cohort_size, part->n_clients));
     void *p = NULL;
     WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)k * (size_t)e->model.lora.n_views,
                            sizeof *e->sqdist, "norms of updates"));
@@ -86,6 +94,9 @@ static weft_status take_host_arrays(weft_engine *e) {
     e->next_cohort = p;
     WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)cohort, sizeof *e->reports, "client reports"));
     e->reports = p;
+    WEFT_TRY(
+        wk_host_alloc(&e->ctx, &p, (size_t)e->ranks.cap, sizeof *e->reports, "client reports"));
+    e->own_reports = p;
     WEFT_TRY(wk_host_alloc(&e->ctx, &p, (size_t)k, sizeof *e->visits, "client visits"));
     e->visits = p;
     for (int32_t i = 0; i < k; i++) {
@@ -110,7 +121,10 @@ weft_status we_engine_describe(weft_engine *e, const weft_engine_options *o) {
     e->backend = o->backend, e->backend_note = o->backend_note;
     int32_t labels = (o->train ? o->train : o->test)->num_labels;
     WEFT_TRY(we_model_describe(&e->model, &e->ctx, o->config, &o->model, labels));
-    if (o->train) WEFT_TRY(take_host_arrays(e));
+    if (o->train)
+        WEFT_TRY(take_host_arrays(e, o->comm));
+    else
+        WEFT_TRY(we_ranks_describe(&e->ranks, &e->ctx, o->comm, 0, 0, 0));
     WEFT_TRY(we_plan_limits(e));
     return we_pack_init(&e->pack, &e->ctx, e->limits);
 }
@@ -218,7 +232,9 @@ static void fini(weft_engine *e) {
     wk_host_free(&e->ctx, e->sqdist);
     wk_host_free(&e->ctx, e->weights);
     we_fda_fini(&e->fda);
+    we_ranks_fini(&e->ranks, &e->ctx);
     wk_host_free(&e->ctx, e->reports);
+    wk_host_free(&e->ctx, e->own_reports);
     wk_host_free(&e->ctx, e->next_cohort);
     wk_host_free(&e->ctx, e->cohort);
     we_slots_fini(&e->slots);

@@ -11,14 +11,15 @@ weft_status we_tick(weft_engine *e, weft_phase phase, int64_t done, int64_t tota
     return WEFT_FAIL(&e->ctx.err, WEFT_E_STOPPED, "stopped on request");
 }
 
-weft_status we_forward_rows(weft_engine *e, const weft_rows *data, const int32_t *rows, int64_t n,
-                            const we_adapters *adapters, weft_phase phase, we_take take, void *ud) {
+weft_status we_forward_rows(weft_engine *e, const weft_rows *data, const int32_t *rows,
+                            int64_t begin, int64_t end, const we_adapters *adapters,
+                            weft_phase phase, we_take take, void *ud) {
     we_pack *p = &e->pack;
-    for (int64_t i = 0; i < n;) {
+    for (int64_t i = begin; i < end;) {
         int64_t first = i;
         we_pack_clear(p);
         we_pack_segment(p, 0, 0, 0, 0);
-        for (; i < n; i++) {
+        for (; i < end; i++) {
             int64_t row = rows ? rows[i] : i;
             int64_t tokens = data->offset[row + 1] - data->offset[row];
             if (p->n_rows + 1 > p->limits.rows || p->n_tokens + tokens > p->limits.tokens) break;
@@ -26,26 +27,33 @@ weft_status we_forward_rows(weft_engine *e, const weft_rows *data, const int32_t
         }
         WEFT_TRY(we_engine_pass(e, adapters, false));
         WEFT_TRY(take(ud, e, first, i - first));
-        WEFT_TRY(we_tick(e, phase, i, n));
+        WEFT_TRY(we_tick(e, phase, i - begin, end - begin));
     }
     return WEFT_OK;
 }
 
-typedef struct collector {
-    const weft_eval_options *options;
-    float *outputs; /* (n, C) */
-} collector;
-
 static weft_status collect(void *ud, weft_engine *e, int64_t first, int64_t count) {
-    collector *c = ud;
-    int64_t classes = e->model.num_labels;
-    float *out = c->outputs + first * classes;
-    WEFT_TRY(wk_download(e->dev, out, wk_rows(e->acts.logits, 0, count)));
-    for (int64_t i = 0; c->options->output && i < count; i++) {
-        int64_t row = c->options->rows ? c->options->rows[first + i] : first + i;
-        c->options->output(c->options->ud, row, out + i * classes, e->model.num_labels);
-    }
-    return WEFT_OK;
+    float *outputs = ud; /* (n, C) */
+    return wk_download(e->dev, outputs + first * e->model.num_labels,
+                       wk_rows(e->acts.logits, 0, count));
+}
+
+/* The outputs of all rows: each rank takes a share of them. */
+static weft_status forward_all(weft_engine *e, const weft_rows *data, const int32_t *rows,
+                               int64_t n, int64_t share, float *outputs) {
+    const weft_comm *comm = e->ranks.comm;
+    const int64_t begin = e->ranks.rank * share < n ? e->ranks.rank * share : n,
+                  end = begin + share < n ? begin + share : n;
+    const size_t bytes = (size_t)share * (size_t)e->model.num_labels * sizeof *outputs;
+    const we_adapters global = {.w = e->server.x};
+    WEFT_TRY(
+        we_forward_rows(e, data, rows, begin, end, &global, WEFT_PHASE_EVAL, collect, outputs));
+    if (!comm) return WEFT_OK;
+    WEFT_TRY(we_ranks_meet(e, WEFT_OK));
+    weft_error err = {0};
+    const weft_status st = comm->allgather(
+        comm->ud, (unsigned char *)outputs + (size_t)e->ranks.rank * bytes, bytes, outputs, &err);
+    return st == WEFT_OK ? st : we_ranks_lost(e, st, &err);
 }
 
 weft_status we_score(weft_engine *e, const weft_rows *data, const int32_t *rows, int64_t n,
@@ -58,6 +66,7 @@ weft_status weft_engine_eval(weft_engine *e, const weft_eval_options *options, w
     const weft_rows *data = options->split == WEFT_SPLIT_TEST ? e->test : e->train;
     weft_status st = WEFT_OK;
     void *outputs = NULL;
+    e->ranks.parted = false;
     if (!data) {
         st = WEFT_FAIL(&e->ctx.err, WEFT_E_CONFIG,
                        "there are no %s rows to evaluate on; set data.%s",
@@ -72,15 +81,20 @@ weft_status weft_engine_eval(weft_engine *e, const weft_eval_options *options, w
                            options->rows[i], (long long)data->n_rows);
             goto out;
         }
-    size_t count = (size_t)n * (size_t)e->model.num_labels;
-    WEFT_TRY_GOTO(st, wk_host_alloc(&e->ctx, &outputs, count, sizeof(float), "model outputs"), out);
-    collector c = {options, outputs};
-    we_adapters global = {.w = e->server.x};
-    WEFT_TRY_GOTO(
-        st, we_forward_rows(e, data, options->rows, n, &global, WEFT_PHASE_EVAL, collect, &c), out);
+    const int64_t classes = e->model.num_labels;
+    const int64_t share = (n + e->ranks.size - 1) / e->ranks.size;
+    WEFT_TRY_GOTO(st,
+                  wk_host_alloc(&e->ctx, &outputs, (size_t)(share * e->ranks.size * classes),
+                                sizeof(float), "model outputs"),
+                  out);
+    WEFT_TRY_GOTO(st, forward_all(e, data, options->rows, n, share, outputs), out);
+    for (int64_t i = 0; options->output && i < n; i++)
+        options->output(options->ud, options->rows ? options->rows[i] : i,
+                        (const float *)outputs + i * classes, e->model.num_labels);
     WEFT_TRY_GOTO(st, we_score(e, data, options->rows, n, outputs, out), out);
 out:
     wk_host_free(&e->ctx, outputs);
+    st = we_ranks_meet(e, st);
     if (st != WEFT_OK && err) *err = e->ctx.err;
     return st;
 }

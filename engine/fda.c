@@ -4,6 +4,7 @@
 #include "engine/models/model.h"
 #include "engine/sketch.h"
 #include "kernels/dev.h"
+#include "kernels/exact_sum.h"
 
 #include <math.h>
 #include <string.h>
@@ -73,7 +74,7 @@ static weft_status take(we_fda *f, void *pointer, size_t count, size_t size, con
 }
 
 weft_status we_fda_describe(we_fda *f, wk_ctx *ctx, const weft_config *cfg, const we_model *model,
-                            int32_t slots, int32_t clients) {
+                            int32_t slots, int32_t cohort, int32_t clients) {
     memset(f, 0, sizeof *f);
     if (cfg->fl_sync == WE_SYNC_FIXED) return WEFT_OK;
     f->ctx = ctx, f->cfg = cfg;
@@ -81,13 +82,18 @@ weft_status we_fda_describe(we_fda *f, wk_ctx *ctx, const weft_config *cfg, cons
     f->weight[WEFT_GROUP_A] = cfg->fda_weight_a;
     f->weight[WEFT_GROUP_B] = cfg->fda_weight_b;
     f->weight[WEFT_GROUP_SAVED] = cfg->fda_weight_saved;
-    const size_t k = (size_t)slots, p = (size_t)f->size;
-    WEFT_TRY(take(f, &f->shares, k, sizeof(double), "shares of clients"));
-    WEFT_TRY(take(f, &f->norms, k, sizeof(double), "norms of updates"));
+    const size_t k = (size_t)slots, c = (size_t)cohort, p = (size_t)f->size;
+    WEFT_TRY(take(f, &f->own, k, sizeof *f->own, "numbers of clients"));
+    WEFT_TRY(take(f, &f->notes, c, sizeof *f->notes, "numbers of clients"));
+    WEFT_TRY(take(f, &f->shares, c, sizeof(double), "shares of clients"));
+    WEFT_TRY(take(f, &f->own_shares, k, sizeof(double), "shares of clients"));
+    WEFT_TRY(take(f, &f->own_groups, k * WEFT_GROUPS, sizeof(double), "distances of clients"));
+    WEFT_TRY(take(f, &f->groups, c * WEFT_GROUPS, sizeof(double), "distances of clients"));
+    WEFT_TRY(take(f, &f->numbers, k, sizeof(double), "numbers of clients"));
+    memset(f->own, 0, k * sizeof *f->own); /* padding too, for it travels */
     WEFT_TRY(
         take(f, &f->checks, (size_t)cfg->fda_max_checks, sizeof(weft_check), "checks of a round"));
     if (estimates_by(f, WE_ESTIMATOR_LINEAR)) {
-        WEFT_TRY(take(f, &f->numbers, k, sizeof(double), "shares of the direction"));
         WEFT_TRY(take(f, &f->previous, p, sizeof(float), "previous global adapter"));
         WEFT_TRY(take(f, &f->current, p, sizeof(float), "direction"));
         memset(f->previous, 0, p * sizeof(float));
@@ -95,6 +101,7 @@ weft_status we_fda_describe(we_fda *f, wk_ctx *ctx, const weft_config *cfg, cons
     if (estimates_by(f, WE_ESTIMATOR_SKETCH)) {
         const size_t n = (size_t)sketch_size(f);
         WEFT_TRY(take(f, &f->sketches, k * n, sizeof(float), "sketches"));
+        WEFT_TRY(take(f, &f->words, WK_SUM_WORDS * n, sizeof(int64_t), "sum of sketches"));
         WEFT_TRY(take(f, &f->mean_sketch, n, sizeof(double), "mean sketch"));
         WEFT_TRY(take(f, &f->seen, (size_t)clients, 1, "clients seen"));
         memset(f->seen, 0, (size_t)clients);
@@ -104,8 +111,9 @@ weft_status we_fda_describe(we_fda *f, wk_ctx *ctx, const weft_config *cfg, cons
 
 void we_fda_fini(we_fda *f) {
     if (!f->ctx) return;
-    void *all[] = {f->shares,  f->norms,    f->checks,      f->numbers, f->previous,
-                   f->current, f->sketches, f->mean_sketch, f->seen};
+    void *all[] = {f->own,      f->notes,   f->shares,      f->own_shares, f->own_groups,
+                   f->groups,   f->numbers, f->checks,      f->previous,   f->current,
+                   f->sketches, f->words,   f->mean_sketch, f->seen};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) wk_host_free(f->ctx, all[i]);
     memset(f, 0, sizeof *f);
 }
@@ -116,8 +124,8 @@ uint64_t we_fda_host_bytes(const we_fda *f) {
     if (f->previous) bytes += 2 * (uint64_t)f->size * sizeof(float);
     if (f->seen) bytes += (uint64_t)f->clients;
     if (f->sketches)
-        bytes +=
-            (uint64_t)sketch_size(f) * ((uint64_t)f->number.dim[0] * sizeof(float) + sizeof(double));
+        bytes += (uint64_t)sketch_size(f) *
+                 ((uint64_t)f->number.dim[0] * sizeof(float) + sizeof(double));
     return bytes;
 }
 

@@ -4,6 +4,7 @@
 #include "engine/random.h"
 #include "engine/sketch.h"
 #include "kernels/dev.h"
+#include "kernels/exact_sum.h"
 
 #include <math.h>
 #include <string.h>
@@ -45,7 +46,7 @@ static void make_direction(const we_fda *f, const we_lora *lora, bool is_first, 
 weft_status we_fda_begin(weft_engine *e) {
     we_fda *f = &e->fda;
     if (!f->ctx) return WEFT_OK;
-    f->n_checks = 0, f->not_finite = false;
+    f->n_checks = 0, f->not_finite = f->cut = false;
     if (!f->previous) return WEFT_OK;
     WEFT_TRY(wk_download(e->dev, f->current, e->server.x)); /* its gaps are zero */
     make_direction(f, &e->model.lora, e->rounds_done == 0, f->current);
@@ -102,11 +103,12 @@ static weft_status sketch_blocks(weft_engine *e, const we_visit *visits, int32_t
                                  .sign = f->sign,
                                  .rot = f->rot}};
     WEFT_TRY(wk_drift(e->dev, &a));
-    WEFT_TRY(wk_download(e->dev, f->norms, a.drift.sqnorm));
+    WEFT_TRY(wk_download(e->dev, f->numbers, a.drift.sqnorm));
+    for (int32_t k = 0; k < n; k++) f->own[k].norm = f->numbers[k];
     return wk_download(e->dev, f->sketches, a.drift.sketch);
 }
 
-/* |u_k|^2 of every client, and its sketch where that comes with it. */
+/* |u_k|^2 of every client here, and its sketch where that comes with it. */
 static weft_status measure_norms(weft_engine *e, const we_visit *visits, int32_t n) {
     we_fda *f = &e->fda;
     if (wk_given(f->sign)) return sketch_blocks(e, visits, n);
@@ -114,7 +116,7 @@ static weft_status measure_norms(weft_engine *e, const we_visit *visits, int32_t
     for (int32_t k = 0; k < n; k++) {
         double group[WEFT_GROUPS];
         sum_groups(e, k, group);
-        f->norms[k] = weighted(f, group);
+        f->own[k].norm = weighted(f, group);
     }
     return WEFT_OK;
 }
@@ -122,7 +124,7 @@ static weft_status measure_norms(weft_engine *e, const we_visit *visits, int32_t
 /* A client whose update cannot be added up is out; its slot must not spoil the sums. */
 static weft_status drop_lost(weft_engine *e, we_visit *visits, int32_t n) {
     for (int32_t k = 0; k < n; k++) {
-        if (visits[k].dead || we_is_usable(e->fda.norms[k], 1)) continue;
+        if (visits[k].dead || we_is_usable(e->fda.own[k].norm, 1)) continue;
         visits[k].dead = true;
         wk_copy_args a = {.y = wk_rows(e->slots.w, k, 1), .x = e->server.x};
         WEFT_TRY(wk_copy(e->dev, &a));
@@ -130,60 +132,102 @@ static weft_status drop_lost(weft_engine *e, we_visit *visits, int32_t n) {
     return WEFT_OK;
 }
 
-/* The weights of the means: as the aggregation's, of those that answer. */
-static int32_t share_out(weft_engine *e, we_visit *visits, int32_t n) {
-    we_fda *f = &e->fda;
-    double sum = 0;
-    int32_t count = 0;
-    for (int32_t k = 0; k < n; k++) {
-        f->shares[k] = visits[k].dead ? 0 : we_visit_weight(e->cfg, &visits[k]);
-        sum += f->shares[k];
-        if (visits[k].dead) continue;
-        visits[k].checks++;
-        count++;
-    }
-    for (int32_t k = 0; k < n && count > 0; k++) f->shares[k] /= sum;
-    return count;
-}
-
-/* ---- estimates ---- */
-
-/* (mean <xi, u_k>)^2, a lower bound of |mean u|^2 by Cauchy and Schwarz. */
-static weft_status along_direction(weft_engine *e, int32_t n, double *sqnorm) {
+/* <xi, u_k> of every client here. */
+static weft_status measure_directions(weft_engine *e, int32_t n) {
     we_fda *f = &e->fda;
     wk_project_args a = {.out = wk_rows(f->number, 0, n),
                          .w = wk_rows(e->slots.w, 0, n),
                          .anchor = global(e),
                          .dir = f->direction};
-    double mean = 0;
     WEFT_TRY(wk_project(e->dev, &a));
     WEFT_TRY(wk_download(e->dev, f->numbers, a.out));
-    for (int32_t k = 0; k < n; k++)
-        if (f->shares[k] > 0) mean += f->shares[k] * sent(f->numbers[k]);
-    *sqnorm = mean * mean;
+    for (int32_t k = 0; k < n; k++) f->own[k].number = f->numbers[k];
     return WEFT_OK;
+}
+
+/* By tables, where drift did not make it. */
+static weft_status measure_sketches(weft_engine *e, int32_t n) {
+    we_fda *f = &e->fda;
+    wk_table_sketch_args a = {.sketch = wk_rows(f->sketch, 0, n),
+                              .w = wk_rows(e->slots.w, 0, n),
+                              .anchor = global(e),
+                              .scale = f->scale,
+                              .entry = f->entry,
+                              .start = f->start};
+    WEFT_TRY(wk_table_sketch(e->dev, &a));
+    return wk_download(e->dev, f->sketches, a.sketch);
+}
+
+/* What the clients here have to tell. */
+static weft_status measure(weft_engine *e, we_visit *visits, int32_t n) {
+    we_fda *f = &e->fda;
+    if (n == 0) return WEFT_OK;
+    WEFT_TRY(measure_norms(e, visits, n));
+    WEFT_TRY(drop_lost(e, visits, n));
+    if (f->cfg->fda_estimator == WE_ESTIMATOR_LINEAR) WEFT_TRY(measure_directions(e, n));
+    if (wk_given(f->entry)) WEFT_TRY(measure_sketches(e, n));
+    for (int32_t k = 0; k < n; k++) {
+        const we_visit *v = &visits[k];
+        f->own[k].weight = v->dead ? 0 : we_visit_weight(e->cfg, v);
+        f->own[k].done = v->done;
+        f->own[k].at_end = v->dead || v->done == v->steps;
+        f->own[k].cut = v->cut;
+    }
+    return WEFT_OK;
+}
+
+/* ---- estimates ---- */
+
+/* The weights of the means: as the aggregation's, of those that answer. */
+static void share_out(weft_engine *e, we_visit *visits, int32_t n, weft_check *c) {
+    we_fda *f = &e->fda;
+    double sum = 0;
+    for (int32_t i = 0; i < e->cohort_size; i++) {
+        const we_fda_note *note = &f->notes[i];
+        sum += note->weight;
+        c->clients += note->weight > 0;
+        c->steps = note->done > c->steps ? note->done : c->steps;
+        f->cut = f->cut || note->cut;
+    }
+    for (int32_t i = 0; i < e->cohort_size; i++)
+        f->shares[i] = c->clients > 0 ? f->notes[i].weight / sum : 0;
+    for (int32_t k = 0; k < n; k++) {
+        f->own_shares[k] = f->shares[e->ranks.own_at[k]];
+        visits[k].checks += !visits[k].dead;
+    }
+}
+
+/* (mean <xi, u_k>)^2, a lower bound of |mean u|^2 by Cauchy and Schwarz. */
+static double along_direction(const weft_engine *e) {
+    const we_fda *f = &e->fda;
+    double mean = 0;
+    for (int32_t i = 0; i < e->cohort_size; i++)
+        if (f->shares[i] > 0) mean += f->shares[i] * sent(f->notes[i].number);
+    return mean * mean;
 }
 
 static weft_status by_sketch(weft_engine *e, int32_t n, double *sqnorm) {
     we_fda *f = &e->fda;
     const int64_t size = wk_row_numel(f->sketch);
-    if (wk_given(f->entry)) {
-        wk_table_sketch_args a = {.sketch = wk_rows(f->sketch, 0, n),
-                                  .w = wk_rows(e->slots.w, 0, n),
-                                  .anchor = global(e),
-                                  .scale = f->scale,
-                                  .entry = f->entry,
-                                  .start = f->start};
-        WEFT_TRY(wk_table_sketch(e->dev, &a));
-        WEFT_TRY(wk_download(e->dev, f->sketches, a.sketch));
-    }
-    memset(f->mean_sketch, 0, (size_t)size * sizeof *f->mean_sketch);
+    memset(f->words, 0, WK_SUM_WORDS * (size_t)size * sizeof *f->words);
     for (int32_t k = 0; k < n; k++)
-        for (int64_t i = 0; i < size && f->shares[k] > 0; i++)
-            f->mean_sketch[i] += f->shares[k] * (double)f->sketches[k * size + i];
+        for (int64_t i = 0; i < size && f->own_shares[k] > 0; i++)
+            wk_sum_add(&f->words[i], &f->words[size + i],
+                       f->own_shares[k] * (double)f->sketches[k * size + i]);
+    WEFT_TRY(we_ranks_sum(e, f->words, WK_SUM_WORDS * size));
+    for (int64_t i = 0; i < size; i++)
+        f->mean_sketch[i] = wk_sum_value(f->words[i], f->words[size + i]);
     *sqnorm =
         we_sketch_sqnorm(f->mean_sketch, (int)f->cfg->fda_sketch_depth, f->cfg->fda_sketch_width) /
         (1 + f->cfg->fda_epsilon);
+    return WEFT_OK;
+}
+
+/* How far the clients here are from the mean, by group. */
+static weft_status distances(weft_engine *e, int32_t n) {
+    if (n == 0) return WEFT_OK;
+    WEFT_TRY(we_sqdist(e, n, e->server.mean));
+    for (int32_t k = 0; k < n; k++) sum_groups(e, k, e->fda.own_groups + k * WEFT_GROUPS);
     return WEFT_OK;
 }
 
@@ -194,16 +238,15 @@ static weft_status exact_variance(weft_engine *e, int32_t n, weft_check *c) {
     wk_sum_read_args mean = {
         .y = e->server.mean, .acc = e->server.acc, .base = global(e), .scale = 1};
     WEFT_TRY(wk_fill(e->dev, &zero));
-    WEFT_TRY(we_add_updates(e, n, f->shares));
+    if (n > 0) WEFT_TRY(we_add_updates(e, n, f->own_shares));
+    WEFT_TRY(we_ranks_sum_tensor(e, e->server.acc));
     WEFT_TRY(wk_sum_read(e->dev, &mean));
-    WEFT_TRY(we_sqdist(e, n, e->server.mean));
+    WEFT_TRY(distances(e, n));
+    WEFT_TRY(we_ranks_gather(e, f->own_groups, WEFT_GROUPS * sizeof(double), f->groups));
     memset(c->group, 0, sizeof c->group);
-    for (int32_t k = 0; k < n; k++) {
-        double group[WEFT_GROUPS];
-        sum_groups(e, k, group);
-        for (int g = 0; g < WEFT_GROUPS && f->shares[k] > 0; g++)
-            c->group[g] += f->shares[k] * group[g];
-    }
+    for (int32_t i = 0; i < e->cohort_size; i++)
+        for (int g = 0; g < WEFT_GROUPS && f->shares[i] > 0; g++)
+            c->group[g] += f->shares[i] * f->groups[i * WEFT_GROUPS + g];
     c->variance = weighted(f, c->group);
     return WEFT_OK;
 }
@@ -212,9 +255,9 @@ static weft_status estimate(weft_engine *e, int32_t n, weft_check *c) {
     we_fda *f = &e->fda;
     double sqnorm = 0; /* of the mean update, at least */
     c->mean_sqnorm = 0;
-    for (int32_t k = 0; k < n; k++)
-        if (f->shares[k] > 0) c->mean_sqnorm += f->shares[k] * sent(f->norms[k]);
-    if (f->cfg->fda_estimator == WE_ESTIMATOR_LINEAR) WEFT_TRY(along_direction(e, n, &sqnorm));
+    for (int32_t i = 0; i < e->cohort_size; i++)
+        if (f->shares[i] > 0) c->mean_sqnorm += f->shares[i] * sent(f->notes[i].norm);
+    if (f->cfg->fda_estimator == WE_ESTIMATOR_LINEAR) sqnorm = along_direction(e);
     if (f->cfg->fda_estimator == WE_ESTIMATOR_SKETCH) WEFT_TRY(by_sketch(e, n, &sqnorm));
     if (f->cfg->fda_estimator == WE_ESTIMATOR_EXACT) {
         WEFT_TRY(exact_variance(e, n, c));
@@ -243,22 +286,27 @@ static bool is_over(const weft_engine *e, const weft_check *c, bool is_last) {
     return c->estimate > c->theta;
 }
 
-weft_status we_fda_check(weft_engine *e, we_visit *visits, int32_t n, bool is_last) {
+/* No client has steps left. */
+static bool all_at_end(const weft_engine *e) {
+    bool is_last = true;
+    for (int32_t i = 0; i < e->cohort_size; i++) is_last = is_last && e->fda.notes[i].at_end;
+    return is_last;
+}
+
+weft_status we_fda_check(weft_engine *e, we_visit *visits, int32_t n) {
     we_fda *f = &e->fda;
     weft_check c = {.estimate = (double)NAN,
                     .variance = (double)NAN,
                     .group = {(double)NAN, (double)NAN, (double)NAN},
                     .mean_sqnorm = (double)NAN,
                     .theta = threshold(e)};
-    for (int32_t k = 0; k < n; k++)
-        if (visits[k].done > c.steps) c.steps = visits[k].done;
     wk_range(e->dev, "variance");
-    WEFT_TRY(measure_norms(e, visits, n));
-    WEFT_TRY(drop_lost(e, visits, n));
-    c.clients = share_out(e, visits, n);
+    WEFT_TRY(measure(e, visits, n));
+    WEFT_TRY(we_ranks_gather(e, f->own, sizeof *f->own, f->notes));
+    share_out(e, visits, n, &c);
     if (c.clients > 0) WEFT_TRY(estimate(e, n, &c));
     if (!isfinite(c.estimate)) f->not_finite = true;
-    c.synchronise = is_over(e, &c, is_last);
+    c.synchronise = is_over(e, &c, all_at_end(e));
     const bool wanted = c.synchronise || f->cfg->fda_variance == WE_VARIANCE_CHECKS;
     if (c.clients > 0 && wanted && f->cfg->fda_estimator != WE_ESTIMATOR_EXACT)
         WEFT_TRY(exact_variance(e, n, &c));
@@ -267,7 +315,7 @@ weft_status we_fda_check(weft_engine *e, we_visit *visits, int32_t n, bool is_la
     return WEFT_OK;
 }
 
-void we_fda_end(const weft_engine *e, weft_round_report *r, bool cut) {
+void we_fda_end(const weft_engine *e, weft_round_report *r) {
     const we_fda *f = &e->fda;
     if (!f->ctx) return;
     const weft_check *last = &f->checks[f->n_checks - 1];
@@ -276,7 +324,7 @@ void we_fda_end(const weft_engine *e, weft_round_report *r, bool cut) {
     r->checks = f->checks, r->n_checks = f->n_checks;
     r->theta = r->theta_next = threshold(e);
     if (f->cfg->fda_rule != WE_RULE_ADAPTIVE) return;
-    r->kept_theta = f->not_finite || !isfinite(variance) || cut;
+    r->kept_theta = f->not_finite || !isfinite(variance) || f->cut;
     r->theta_next =
         r->kept_theta ? f->theta : we_theta_next(f->cfg->fda_target, f->n_checks, variance);
 }

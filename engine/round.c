@@ -49,7 +49,8 @@ static void visit_init(weft_engine *e, we_visit *v, int32_t client) {
 
 /* ---- the wave's updates ---- */
 
-/* Updates that are not finite, or far too large, are thrown away, like those of clients whose gradient was not. */
+/* Updates that are not finite, or far too large, are thrown away, like those of clients whose
+ * gradient was not. */
 static weft_status measure_updates(weft_engine *e, we_visit *visits, int32_t n) {
     const int32_t views = e->model.lora.n_views;
     WEFT_TRY(we_sqdist(e, n, wk_vec(e->server.x.data, WK_F32, e->model.lora.size)));
@@ -71,26 +72,25 @@ weft_status we_add_updates(weft_engine *e, int32_t n, const double *weights) {
     return wk_update_add(e->dev, &a);
 }
 
-static weft_status add_updates(weft_engine *e, we_visit *visits, int32_t n, weft_client_report *out,
-                               double *weight_sum) {
+/* Of a wave that begins with the first-th client dealt to this rank. */
+static weft_status add_updates(weft_engine *e, we_visit *visits, int32_t n, int32_t first) {
     WEFT_TRY(measure_updates(e, visits, n));
     for (int32_t k = 0; k < n; k++) {
         const we_visit *v = &visits[k];
-        double weight = v->dead ? 0.0 : we_visit_weight(e->cfg, v);
-        out[k] = (weft_client_report){.client = v->client,
-                                      .rows = v->n_rows,
-                                      .steps = v->done,
-                                      .examples = v->examples,
-                                      .tokens = v->tokens,
-                                      .weight = weight,
-                                      .loss = v->loss_sum / (double)v->done,
-                                      .last_loss = v->last_loss,
-                                      .checks = v->checks,
-                                      .skipped = v->dead};
-        e->weights[k] = weight;
-        if (v->dead) continue;
-        out[k].update_norm = sqrt(e->sqdist[(int64_t)k * e->model.lora.n_views]);
-        *weight_sum += weight;
+        weft_client_report *out = &e->own_reports[first + k];
+        memset(out, 0, sizeof *out); /* padding too, for it travels */
+        e->weights[k] = v->dead ? 0.0 : we_visit_weight(e->cfg, v);
+        out->client = v->client;
+        out->rows = v->n_rows;
+        out->steps = v->done;
+        out->examples = v->examples;
+        out->tokens = v->tokens;
+        out->weight = e->weights[k];
+        out->loss = v->loss_sum / (double)v->done;
+        out->last_loss = v->last_loss;
+        out->checks = v->checks;
+        out->skipped = v->dead;
+        if (!v->dead) out->update_norm = sqrt(e->sqdist[(int64_t)k * e->model.lora.n_views]);
     }
     return we_add_updates(e, n, e->weights);
 }
@@ -139,60 +139,66 @@ static void summarise(weft_engine *e, weft_round_report *r, double weight_sum) {
     }
 }
 
-/* Clients of the wave that starts at `first` of a cohort. */
+/* Clients of the wave that starts at `first` of those dealt to this rank. */
 static int32_t wave_size(const weft_engine *e, int32_t first) {
-    int32_t left = e->cohort_size - first;
+    int32_t left = e->ranks.n_own - first;
     return left < e->slots.n ? left : e->slots.n;
 }
 
-/* Trains until the clients are to synchronise: all their steps, or as long as they agree. *cut: the
- * last interval between checks was shortened. */
+/* Trains until the clients are to synchronise: all their steps, or as long as they agree. */
 static weft_status train_wave(weft_engine *e, we_visit *visits, int32_t n, weft_round_report *r,
-                              int64_t *done, int64_t total, bool *cut) {
-    bool is_last = false, goes_on = true;
-    WEFT_TRY(we_wave_begin(e, visits, n));
+                              int64_t *done, int64_t total) {
+    bool goes_on = true;
+    if (n > 0) WEFT_TRY(we_wave_begin(e, visits, n));
     while (goes_on) {
-        is_last = true;
         for (int32_t k = 0; k < n; k++) {
             we_visit *v = &visits[k];
             const int64_t interval = we_visit_interval(e->cfg, epoch_of(e, v->n_rows));
             if (v->dead) continue;
             v->until = v->done + interval < v->steps ? v->done + interval : v->steps;
-            *cut = *cut || v->until - v->done < interval;
-            is_last = is_last && v->until == v->steps;
+            v->cut = v->until - v->done < interval;
         }
-        WEFT_TRY(we_wave_run(e, visits, n, r->round, r->learning_rate, &r->packs, done, total));
+        if (n > 0)
+            WEFT_TRY(we_wave_run(e, visits, n, r->round, r->learning_rate, &r->packs, done, total));
         goes_on = false;
         if (e->fda.ctx) {
-            WEFT_TRY(we_fda_check(e, visits, n, is_last));
+            WEFT_TRY(we_fda_check(e, visits, n));
             goes_on = !e->fda.checks[e->fda.n_checks - 1].synchronise;
         }
     }
     return WEFT_OK;
 }
 
-static weft_status run_cohort(weft_engine *e, weft_round_report *r, double *weight_sum) {
+/* One wave of this rank's clients; under FDA all of them, of whom there may be none. */
+static weft_status run_wave(weft_engine *e, int32_t first, int32_t n, weft_round_report *r,
+                            int64_t *done, int64_t total) {
+    const int32_t *own = e->ranks.own;
+    for (int32_t k = 0; k < n; k++) visit_init(e, &e->visits[k], own[first + k]);
+    WEFT_TRY(we_pager_wave(&e->pager, own + first, n, own + first + n, wave_size(e, first + n)));
+    WEFT_TRY(train_wave(e, e->visits, n, r, done, total));
+    wk_fill_args zero = {.y = e->server.acc}; /* a check may have left something there */
+    if (first == 0) WEFT_TRY(wk_fill(e->dev, &zero));
+    if (n > 0) WEFT_TRY(add_updates(e, e->visits, n, first));
+    for (int32_t k = 0; k < n; k++)
+        we_pager_trained(&e->pager, k, e->slots.before[k] + e->visits[k].done, e->visits[k].dead);
+    return we_pager_wave_end(&e->pager);
+}
+
+static weft_status run_cohort(weft_engine *e, weft_round_report *r) {
     int64_t total = 0, done = 0;
-    bool cut = false;
-    we_round_tie_epochs(e);
-    for (int32_t i = 0; i < r->n_clients; i++) total += we_round_steps(e, rows_of(e, e->cohort[i]));
+    const int32_t n_own = e->ranks.n_own;
+    for (int32_t i = 0; i < n_own; i++) total += we_round_steps(e, rows_of(e, e->ranks.own[i]));
     WEFT_TRY(we_fda_begin(e));
     WEFT_TRY(we_pager_begin(&e->pager));
-    for (int32_t first = 0, n; first < r->n_clients; first += n) {
+    for (int32_t first = 0, n; first == 0 || first < n_own; first += n) {
         n = wave_size(e, first);
-        for (int32_t k = 0; k < n; k++) visit_init(e, &e->visits[k], e->cohort[first + k]);
-        WEFT_TRY(we_pager_wave(&e->pager, e->cohort + first, n, e->cohort + first + n,
-                               wave_size(e, first + n)));
-        WEFT_TRY(train_wave(e, e->visits, n, r, &done, total, &cut));
-        wk_fill_args zero = {.y = e->server.acc}; /* a check may have left something there */
-        if (first == 0) WEFT_TRY(wk_fill(e->dev, &zero));
-        WEFT_TRY(add_updates(e, e->visits, n, e->reports + first, weight_sum));
-        for (int32_t k = 0; k < n; k++)
-            we_pager_trained(&e->pager, k, e->slots.before[k] + e->visits[k].done,
-                             e->visits[k].dead);
-        WEFT_TRY(we_pager_wave_end(&e->pager));
+        WEFT_TRY(run_wave(e, first, n, r, &done, total));
+        if (n == 0) break;
     }
-    we_fda_end(e, r, cut);
+    WEFT_TRY(we_ranks_gather(e, e->own_reports, sizeof *e->reports, e->reports));
+    WEFT_TRY(we_ranks_sum_tensor(e, e->server.acc));
+    WEFT_TRY(we_ranks_sum(e, &r->packs, 1));
+    we_fda_end(e, r);
     return we_pager_round_end(&e->pager);
 }
 
@@ -210,6 +216,7 @@ weft_status weft_engine_round(weft_engine *e, weft_round_report *report, weft_er
         .round = e->rounds_done + 1, .n_clients = e->cohort_size, .clients = e->reports};
     double weight_sum = 0;
     weft_status st = WEFT_OK;
+    e->ranks.parted = false;
     if (e->slots.n == 0) {
         st = WEFT_FAIL(&e->ctx.err, WEFT_E_ARG, "this engine was opened for evaluation only");
         goto out;
@@ -221,8 +228,11 @@ weft_status weft_engine_round(weft_engine *e, weft_round_report *report, weft_er
         goto out;
     }
     we_cohort_sample(e->cfg, e->partition->n_clients, r.round, e->cohort);
+    we_round_tie_epochs(e);
+    we_ranks_deal(e);
     r.learning_rate = we_schedule_rate(e->cfg, r.round);
-    WEFT_TRY_GOTO(st, run_cohort(e, &r, &weight_sum), out);
+    WEFT_TRY_GOTO(st, run_cohort(e, &r), out);
+    for (int32_t i = 0; i < r.n_clients; i++) weight_sum += e->reports[i].weight;
     if (weight_sum == 0) {
         st = WEFT_FAIL(&e->ctx.err, WEFT_E_DIVERGED,
                        "round %lld: the gradients of all %d clients are not finite; lower "
@@ -232,6 +242,7 @@ weft_status weft_engine_round(weft_engine *e, weft_round_report *report, weft_er
     }
     WEFT_TRY_GOTO(st, we_fda_remember(e), out);
     WEFT_TRY_GOTO(st, server_step(e, weight_sum), out);
+    WEFT_TRY_GOTO(st, we_ranks_meet(e, WEFT_OK), out); /* the round counts for all or for none */
     summarise(e, &r, weight_sum);
     if (!e->clock) { /* a benchmark repeats its round */
         e->rounds_done++;
@@ -247,6 +258,7 @@ weft_status weft_engine_round(weft_engine *e, weft_round_report *report, weft_er
     r.swap = swapped(e);
     *report = r;
 out:
+    if (st != WEFT_OK) st = we_ranks_meet(e, st);
     if (st != WEFT_OK && err) *err = e->ctx.err;
     return st;
 }

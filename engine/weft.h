@@ -184,6 +184,34 @@ typedef struct weft_hooks {
     weft_status (*store_read)(void *ud, int64_t record, void *data, size_t bytes, weft_error *err);
 } weft_hooks;
 
+/* ---- ranks ---- */
+
+#define WEFT_MAX_RANKS 1024
+
+/* How several engines, on as many threads, processes or machines, work as one job. They are opened
+ * with the same options, comm apart, and the same calls are made on all of them in the same order:
+ * weft_engine_round and weft_engine_eval then exchange what is needed, and all return the same
+ * reports, metrics and adapters, to the bit those of one engine alone. A failure on one rank ends
+ * the call on all, with its status and its text. WEFT_E_COMM: a rank cannot be reached.
+ *
+ * Both functions are called by all ranks alike and block. They return WEFT_OK, or fill *err. */
+typedef struct weft_comm {
+    int32_t rank, size;
+    const char *name; /* for messages */
+    void *ud;
+    /* in (bytes) of every rank → out (size, bytes), by rank. `in` may be its place in out. */
+    weft_status (*allgather)(void *ud, const void *in, size_t bytes, void *out, weft_error *err);
+    /* words (n) = the sum over ranks, modulo 2^64. */
+    weft_status (*sum)(void *ud, int64_t *words, int64_t n, weft_error *err);
+} weft_comm;
+
+/* Ranks that are threads of this process. *Owned* by the caller; close after all engines. */
+typedef struct weft_comm_threads weft_comm_threads;
+WEFT_NODISCARD weft_status weft_comm_threads_open(weft_comm_threads **out, int32_t n,
+                                                  weft_error *err);
+const weft_comm *weft_comm_threads_rank(const weft_comm_threads *threads, int32_t rank);
+void weft_comm_threads_close(weft_comm_threads *threads);
+
 /* ---- engine ---- */
 
 typedef struct weft_engine weft_engine;
@@ -201,6 +229,7 @@ typedef struct weft_engine_options {
      * there is none, one line, for messages. Both live as long as the engine. */
     const struct wk_backend *backend;
     const char *backend_note;
+    const weft_comm *comm; /* NULL: this engine works alone; lives as long as the engine */
 } weft_engine_options;
 
 #define WEFT_ENGINE_OPTIONS_INIT                                                                   \

@@ -57,7 +57,7 @@ packing_outcome packing_run(const packing_setup *setup) {
     OK(weft_partition_build(&part, config, &rows, &err));
     weft_engine_options o = WEFT_ENGINE_OPTIONS_INIT;
     o.config = config, o.model = golden_source(&g), o.train = &rows, o.test = &rows,
-    o.partition = part, o.backend = setup->backend;
+    o.partition = part, o.backend = setup->backend, o.comm = setup->comm;
     weft_engine *e = NULL;
     OK(weft_engine_open(&e, &o, &err));
     packing_outcome out = {0};
@@ -76,6 +76,11 @@ packing_outcome packing_run(const packing_setup *setup) {
         }
         out.wire_down = r.wire_total.down, out.wire_up = r.wire_total.up;
         out.packs += r.packs;
+        out.n_checks[round] = r.n_checks;
+        if (r.n_checks == 0) continue;
+        out.estimate[round] = r.checks[r.n_checks - 1].estimate;
+        out.variance[round] = r.checks[r.n_checks - 1].variance;
+        out.theta[round] = r.theta_next;
     }
     weft_eval_options eval = {.split = WEFT_SPLIT_TEST};
     weft_metrics metrics;
@@ -102,10 +107,14 @@ bool packing_same(const char *what, const packing_outcome *a, const packing_outc
                               b->norm[r][i]);
                 return false;
             }
-    bool same = a->size == b->size && a->eval_loss == b->eval_loss && a->accuracy == b->accuracy &&
-                a->wire_down == b->wire_down && a->wire_up == b->wire_up;
+    bool same = memcmp(a->n_checks, b->n_checks, sizeof a->n_checks) == 0 &&
+                memcmp(a->estimate, b->estimate, sizeof a->estimate) == 0 &&
+                memcmp(a->variance, b->variance, sizeof a->variance) == 0 &&
+                memcmp(a->theta, b->theta, sizeof a->theta) == 0;
+    same = same && a->size == b->size && a->eval_loss == b->eval_loss &&
+           a->accuracy == b->accuracy && a->wire_down == b->wire_down && a->wire_up == b->wire_up;
     for (int64_t i = 0; same && i < a->size; i++)
         same = memcmp(&a->adapter[i], &b->adapter[i], sizeof *a->adapter) == 0;
-    if (!same) (void)fprintf(stderr, "%s: adapters, scores or ledgers differ\n", what);
+    if (!same) (void)fprintf(stderr, "%s: adapters, checks, scores or ledgers differ\n", what);
     return same;
 }

@@ -14,7 +14,8 @@ typedef struct packing_setup {
     const char *slots, *threads, *pack_tokens;
     const char *const *more; /* further options: "key", "value", … */
     size_t n_more;
-    int rounds_before; /* that are run first, and seen only by what they leave */
+    const struct weft_comm *comm; /* the rank that this run is; NULL: alone */
+    int rounds_before;            /* that are run first, and seen only by what they leave */
 } packing_setup;
 
 typedef struct packing_outcome {
@@ -22,6 +23,8 @@ typedef struct packing_outcome {
     int64_t size;
     double loss[PACKING_ROUNDS][PACKING_CLIENTS], last[PACKING_ROUNDS][PACKING_CLIENTS],
         norm[PACKING_ROUNDS][PACKING_CLIENTS];
+    int32_t n_checks[PACKING_ROUNDS];                                                 /* of FDA, */
+    double estimate[PACKING_ROUNDS], variance[PACKING_ROUNDS], theta[PACKING_ROUNDS]; /* the last */
     double eval_loss, accuracy;
     uint64_t wire_down, wire_up;
     int64_t packs;

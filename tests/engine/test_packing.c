@@ -9,7 +9,7 @@
 
 /* One client at a time on one thread is the oracle. */
 static void check_backend(const char *device, const char *const *more, size_t n_more) {
-    packing_setup setup = {device, NULL, "1", "1", "1", more, n_more, 0};
+    packing_setup setup = {device, NULL, "1", "1", "1", more, n_more, NULL, 0};
     packing_outcome alone = packing_run(&setup);
     static const char *const slots[] = {"1", "3", "8", "17"}, *const threads[] = {"1", "2"};
     /* Packs of one client, of some and of all; the slow backend shows the last. */

@@ -196,9 +196,8 @@ static weft_status run_sgd_step(op_run *r) {
 /* Both words of a sum that begins somewhere; the last row has no weight and is not a number. */
 static weft_status run_update_add(op_run *r) {
     const op_shape *s = r->s;
-    op_buf *acc = op_output(r, op_typed(r, "acc", WK_I64, 2, s->d)),
-           *w = op_in(r, "w", s->n, s->d), *anchor = op_in(r, "anchor", s->d, 0),
-           *weight = op_typed(r, "weight", WK_F64, s->n, 0);
+    op_buf *acc = op_output(r, op_typed(r, "acc", WK_I64, 2, s->d)), *w = op_in(r, "w", s->n, s->d),
+           *anchor = op_in(r, "anchor", s->d, 0), *weight = op_typed(r, "weight", WK_F64, s->n, 0);
     op_set(weight, s->n - 1, 0, 0);
     FOR (j, s->d) {
         double high = 1000 * (double)j, low = -7;
@@ -229,8 +228,7 @@ static weft_status run_sum_read(op_run *r) {
     }
     WEFT_TRY(op_upload(r));
     const wk_tensor none = {0};
-    return wk_sum_read(r->dev,
-                       &(wk_sum_read_args){y->t, acc->t, r->s->full ? base->t : none, 0.3});
+    return wk_sum_read(r->dev, &(wk_sum_read_args){y->t, acc->t, r->s->full ? base->t : none, 0.3});
 }
 
 static weft_status run_weighted_sum(op_run *r) {

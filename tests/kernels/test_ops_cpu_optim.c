@@ -121,8 +121,8 @@ static void sums_are_exact(void **state) {
     (void)state;
     enum { N = 40, P = 300 };
     fx f = {0};
-    wk_tensor w = fx_randn(&f, N, P, 0, 1.0f), anchor = fx_randn(&f, P, 0, 0, 1.0f),
-              acc[4], y[4], one = fx_raw(&f, WK_F64, 1, 0, 0);
+    wk_tensor w = fx_randn(&f, N, P, 0, 1.0f), anchor = fx_randn(&f, P, 0, 0, 1.0f), acc[4], y[4],
+              one = fx_raw(&f, WK_F64, 1, 0, 0);
     long double sum[P] = {0};
     double weight[N];
     for (int k = 0; k < N; k++) weight[k] = ldexp(1 + k / 3.0, k % 40 - 25);
@@ -136,16 +136,16 @@ static void sums_are_exact(void **state) {
                                    &(wk_update_add_args){acc[way], wk_rows(w, k, 1), anchor, one}),
                      &ctx.err);
         }
-        check_ok(wk_sum_read(dev[way / 2], &(wk_sum_read_args){.y = y[way], .acc = acc[way],
-                                                               .scale = 1}),
+        check_ok(wk_sum_read(dev[way / 2],
+                             &(wk_sum_read_args){.y = y[way], .acc = acc[way], .scale = 1}),
                  &ctx.err);
         assert_memory_equal(acc[way].data, acc[0].data, 2 * P * sizeof(int64_t));
         assert_memory_equal(y[way].data, y[0].data, P * sizeof(double));
     }
     for (int j = 0; j < P; j++) {
         for (int k = 0; k < N; k++)
-            sum[j] += (long double)weight[k] * ((double)((float *)wk_row_ptr(w, k))[j] -
-                                                (double)((float *)anchor.data)[j]);
+            sum[j] += (long double)weight[k] *
+                      ((double)((float *)wk_row_ptr(w, k))[j] - (double)((float *)anchor.data)[j]);
         assert_true(fabsl(sum[j] - ((double *)y[0].data)[j]) < 0x1p-33L); /* of some 2^19 */
     }
     fx_check_guards(&f);
@@ -153,6 +153,7 @@ static void sums_are_exact(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(optimizers), cmocka_unit_test(sums_are_exact)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(optimizers),
+                                       cmocka_unit_test(sums_are_exact)};
     return cmocka_run_group_tests(tests, open_devices, close_devices);
 }

@@ -1,0 +1,57 @@
+/* Several engines as one (weft_comm): the cohort dealt to ranks, and the exchanges of a round.
+ *
+ * Every rank draws the same cohort and deals it in the same way, trains its own clients and then
+ * knows what all have done: reports and numbers of clients travel as they are and are added up in
+ * cohort order; sums of vectors are whole numbers (kernels/exact_sum.h). So every rank takes the
+ * server's step by itself, and neither the number of ranks nor the deal changes a bit.
+ *
+ * Every exchange begins with a meeting, in which a rank that failed says so. After a failure
+ * elsewhere a rank returns the other's status and text. */
+#ifndef WE_RANKS_H
+#define WE_RANKS_H
+
+#include "engine/weft.h"
+#include "kernels/dev.h"
+
+typedef struct we_ranks {
+    const weft_comm *comm; /* NULL: alone */
+    int32_t size, rank;
+    int32_t cap;              /* clients of a rank, at most */
+    int32_t n_own;            /* dealt to this rank in this round, */
+    int32_t *own_at;          /* (cap) their places in the cohort, ascending, */
+    int32_t *own;             /* (cap) and ids */
+    int32_t *rank_of;         /* (cohort) by place */
+    int64_t *cost;            /* (cohort) scratch */
+    int32_t *order;           /* (cohort) scratch */
+    unsigned char *send;      /* (cap, item) scratch, */
+    unsigned char *all;       /* (size, cap, item) of all ranks */
+    size_t item;              /* the largest */
+    int64_t *words;           /* (2 P) scratch of sums */
+    struct we_greeting *hall; /* (size) scratch of meetings */
+    bool parted;              /* a failure is known everywhere, or a rank cannot be reached */
+} we_ranks;
+
+/* Takes memory for a cohort (0: no training), items of up to `item` bytes and vectors of `adapter`
+ * numbers. */
+WEFT_NODISCARD weft_status we_ranks_describe(we_ranks *r, wk_ctx *ctx, const weft_comm *comm,
+                                             int32_t cohort, size_t item, int64_t adapter);
+void we_ranks_fini(we_ranks *r, wk_ctx *ctx); /* fine on a zeroed one */
+
+/* Deals e->cohort: no rank more than `cap`, the longest visits first, each to the rank with the
+ * least to do (Graham 1969). */
+void we_ranks_deal(weft_engine *e);
+
+/* All ranks are here and well: else the status of the first that is not, text included. */
+WEFT_NODISCARD weft_status we_ranks_meet(weft_engine *e, weft_status st);
+/* The exchange itself failed: takes its error over; no more meetings. Returns st. */
+weft_status we_ranks_lost(weft_engine *e, weft_status st, const weft_error *err);
+/* own (n_own, bytes) of every rank into all (cohort, bytes), in cohort order. They may overlap only
+ * when they are the same and this rank is alone. */
+WEFT_NODISCARD weft_status we_ranks_gather(weft_engine *e, const void *own, size_t bytes,
+                                           void *all);
+/* words += those of all other ranks. */
+WEFT_NODISCARD weft_status we_ranks_sum(weft_engine *e, int64_t *words, int64_t n);
+/* The same for a tensor of whole numbers on the device. */
+WEFT_NODISCARD weft_status we_ranks_sum_tensor(weft_engine *e, wk_tensor t);
+
+#endif
