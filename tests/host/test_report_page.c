@@ -238,7 +238,7 @@ static void test_checks(void **state) {
         has(out, "<b>10</b><span>local steps, 8 barriers");
         has(out, "exact, round 2: 0.0002<");
         has(out, "estimate, round 1: 0.00025<");
-        has(out, ">10^-3</text>");
+        has(out, ">×10⁻³</text>");
         has(out, "checks, round 2: 3<");
         has(out, "Test accuracy by local steps");
         has(out, "accuracy, round 2, 10 local steps: 0.75<");
