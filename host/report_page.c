@@ -127,7 +127,7 @@ static void add_tiles(wh_text *to, const wh_run_view *v) {
     double rate = v->seconds > 0.0 ? (double)v->updates / v->seconds : (double)NAN;
     if (isfinite(rate)) {
         char tokens[32];
-        (void)snprintf(b, sizeof b, "training time; a second %s client updates, %s tokens",
+        (void)snprintf(b, sizeof b, "training time: %s client updates, %s tokens a second",
                        wh_html_number(a, sizeof a, rate,
                                       rate < 1.0     ? 3
                                       : rate < 100.0 ? 1
