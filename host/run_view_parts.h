@@ -26,7 +26,7 @@ WEFT_NODISCARD weft_status wh_view_lines_next(wh_view_lines *l, const char **tex
 /* Cells of a CSV file whose lines have no quotes. */
 enum { WH_VIEW_CELL = 32 }; /* bytes, with the final NUL */
 
-/* Where the n <= 32 columns are, from the first line; false when one is missing. */
+/* Where the n columns are, from the first line; false when one is missing. */
 bool wh_view_find_columns(int *column, const char *const *name, int n, const char *text,
                           size_t bytes);
 /* Their cells as text; false when one is missing or too long. */
