@@ -1,4 +1,5 @@
-/* Lines of bench_ops: local optimizers over all slots, and the server. */
+/* Lines of bench_ops: local optimizers over all slots, checks of the variance between them, and the
+ * server. */
 #include "bench/ops_bench.h"
 
 #include <stdlib.h>
@@ -19,8 +20,6 @@ OPS_CALL(order_stat)
 OPS_CALL(noise)
 OPS_CALL(server_step)
 
-#define SKETCH_ROWS 5
-
 static wk_slot_state all_stepping(ops_bench *b, int64_t slots) {
     const wk_slot_state s = {.step = ops_zeros(b, WK_I32, slots, 0),
                              .lr = ops_random(b, WK_F32, slots, 0),
@@ -31,23 +30,30 @@ static wk_slot_state all_stepping(ops_bench *b, int64_t slots) {
     return s;
 }
 
+/* Sketched by blocks, in `rows` rows of WK_SKETCH_WIDTH buckets. */
+static wk_drift_operands sketch_operands(ops_bench *b, int64_t slots, int64_t p, int64_t rows,
+                                         wk_tensor anchor) {
+    wk_drift_operands d = {
+        .anchor = anchor,
+        .sqnorm = ops_zeros(b, WK_F64, slots, 0),
+        .sketch = ops_zeros(b, WK_F32, slots, rows * WK_SKETCH_WIDTH),
+        .sign = ops_zeros(b, WK_U8, p, 0),
+        .rot = ops_zeros(b, WK_U8, (p + WK_SKETCH_WIDTH - 1) / WK_SKETCH_WIDTH, rows)};
+    d.sketch.ndim = 3, d.sketch.dim[1] = rows, d.sketch.dim[2] = WK_SKETCH_WIDTH;
+    return d;
+}
+
 void ops_bench_optimizers(ops_bench *b, int64_t slots, int64_t p) {
     const size_t mark = wk_arena_mark(&b->arena);
     wk_tensor w = ops_random(b, WK_F32, slots, p), g = ops_random(b, WK_F32, slots, p),
               m = ops_zeros(b, WK_F32, slots, p), v = ops_zeros(b, WK_F32, slots, p);
     const wk_slot_state s = all_stepping(b, slots);
-    const int64_t blocks = (p + WK_SKETCH_WIDTH - 1) / WK_SKETCH_WIDTH;
     const wk_drift_operands drift = {
         .anchor = ops_random(b, WK_F32, p, 0),
         .sqnorm = ops_zeros(b, WK_F64, slots, 0),
         .sketch = {0},
     };
-    wk_drift_operands sketch = drift;
-    sketch.sketch = ops_zeros(b, WK_F32, slots, (int64_t)SKETCH_ROWS * WK_SKETCH_WIDTH);
-    sketch.sketch.ndim = 3, sketch.sketch.dim[1] = SKETCH_ROWS;
-    sketch.sketch.dim[2] = WK_SKETCH_WIDTH;
-    sketch.sign = ops_zeros(b, WK_U8, p, 0);
-    sketch.rot = ops_zeros(b, WK_U8, blocks, SKETCH_ROWS);
+    const wk_drift_operands sketch = sketch_operands(b, slots, p, 5, drift.anchor);
     const char *shape = OPS_SHAPE(slots, p, 0);
     ops_line(b, "grad_norm", shape, 1, call_grad_norm,
              &(wk_grad_norm_args){.g = g, .w = w, .slots = s});
@@ -68,8 +74,6 @@ void ops_bench_optimizers(ops_bench *b, int64_t slots, int64_t p) {
     ops_line(b, "adamw_step drift", shape, 1, call_adamw_step, &step);
     step.drift = sketch;
     ops_line(b, "adamw_step sketch", shape, 1, call_adamw_step, &step);
-    ops_line(b, "drift sketch", shape, 1, call_drift,
-             &(wk_drift_args){.w = w, .slots = s, .drift = sketch});
     ops_line(b, "sgd_step momentum", shape, 1, call_sgd_step,
              &(wk_sgd_step_args){.w = w, .g = g, .m = m, .slots = s, .momentum = 0.9f, .clip = 1});
     ops_line(b, "fill", shape, 1, call_fill, &(wk_fill_args){.y = g});
@@ -77,11 +81,13 @@ void ops_bench_optimizers(ops_bench *b, int64_t slots, int64_t p) {
     wk_arena_reset(&b->arena, mark);
 }
 
-/* Numbers dealt to buckets of equal size, far from each other as hashing leaves them. */
+/* Numbers dealt to buckets of equal size, far from each other as hashing leaves them; times
+ * weights where groups of the adapter have some. */
 static void bench_tables(ops_bench *b, int64_t slots, int64_t p, int rows, int width, wk_tensor w,
-                         wk_tensor anchor, const char *name) {
+                         wk_tensor anchor, bool weighted, const char *name) {
     const size_t mark = wk_arena_mark(&b->arena);
     wk_table_sketch_args a = {.w = w, .anchor = anchor};
+    if (weighted) a.scale = ops_random(b, WK_F32, p, 0);
     int32_t *entry = calloc((size_t)p, sizeof *entry), *start = calloc((size_t)width + 1, 4);
     a.sketch = ops_zeros(b, WK_F32, slots, (int64_t)rows * width);
     a.sketch.ndim = 3, a.sketch.dim[1] = rows, a.sketch.dim[2] = width;
@@ -98,6 +104,20 @@ static void bench_tables(ops_bench *b, int64_t slots, int64_t p, int rows, int w
     wk_arena_reset(&b->arena, mark);
 }
 
+static void bench_blocks(ops_bench *b, int64_t slots, int64_t p, int rows, wk_tensor w,
+                         wk_tensor anchor, const char *name) {
+    const size_t mark = wk_arena_mark(&b->arena);
+    const wk_drift_args a = {.w = w,
+                             .slots = all_stepping(b, slots),
+                             .drift = sketch_operands(b, slots, p, rows, anchor)};
+    ops_line(b, name, OPS_SHAPE(slots, p, rows), 1, call_drift, &a);
+    wk_arena_reset(&b->arena, mark);
+}
+
+/* What checks of the variance are made of (engine/fda_round.c). Every estimator: range_sqdist from
+ * the anchor, or with fda.sketch=xor drift in its place. Linear: project. Sketch by hashing:
+ * table_sketch. Exact, and for the log: the mean (a line of the server) and range_sqdist from it.
+ * Rows and widths as in FDA and FDA-Opt. */
 static void bench_variance(ops_bench *b, int64_t slots, int64_t p, wk_tensor w, wk_tensor anchor,
                            wk_tensor mean) {
     enum { RANGES = 26 };
@@ -113,8 +133,11 @@ static void bench_variance(ops_bench *b, int64_t slots, int64_t p, wk_tensor w, 
     ops_line(
         b, "project", OPS_SHAPE(slots, p, 0), 1, call_project,
         &(wk_project_args){ops_zeros(b, WK_F64, slots, 0), w, anchor, ops_random(b, WK_F32, p, 0)});
-    bench_tables(b, slots, p, 5, 250, w, anchor, "table_sketch 5x250");
-    bench_tables(b, slots, p, 3, 500, w, anchor, "table_sketch 3x500");
+    bench_tables(b, slots, p, 5, 250, w, anchor, false, "table_sketch 5x250");
+    bench_tables(b, slots, p, 3, 500, w, anchor, false, "table_sketch 3x500");
+    bench_tables(b, slots, p, 3, 500, w, anchor, true, "table_sketch 3x500 w");
+    bench_blocks(b, slots, p, 5, w, anchor, "drift 5x256");
+    bench_blocks(b, slots, p, 3, w, anchor, "drift 3x256");
 }
 
 void ops_bench_server(ops_bench *b, int64_t slots, int64_t p) {

@@ -8,6 +8,9 @@
 #include <math.h>
 #include <string.h>
 
+/* Rounds and steps of a state, at most: more than any run has, and one more is no overflow. */
+#define MOST_COUNTED ((int64_t)1 << 53)
+
 /* In the order of the list: larger elements first, then by name. */
 typedef enum part {
     CLIENT_STEPS,     /* (n) i64: optimizer steps behind each client */
@@ -272,6 +275,16 @@ static weft_status check_client(restorer *r, part which, int64_t i, int32_t *las
     return WEFT_OK;
 }
 
+static weft_status check_seen(restorer *r) {
+    const uint8_t *seen = r->row;
+    for (int32_t c = 0; c < r->e->fda.clients; c++)
+        if (seen[c] > 1)
+            return WEFT_FAIL(&r->e->ctx.err, WEFT_E_RESUME,
+                             "clients_seen[%d] of the checkpoint is %d: 0 or 1 is needed", c,
+                             seen[c]);
+    return WEFT_OK;
+}
+
 /* Bytes of the largest piece that is read at once. */
 static size_t largest_piece(const weft_engine *e) {
     const size_t vector = (size_t)e->model.lora.size * sizeof(double); /* or two of float */
@@ -291,6 +304,7 @@ static weft_status check_contents(restorer *r) {
         for (int64_t i = 0; i < (whole ? 1 : t->dim[0]); i++) {
             WEFT_TRY(get(r, which, i, bytes, r->row));
             WEFT_TRY(check_client(r, which, i, &last));
+            if (which == CLIENTS_SEEN) WEFT_TRY(check_seen(r));
             checksum = we_fingerprint(checksum, r->row, bytes);
         }
     }
@@ -329,12 +343,13 @@ static weft_status load(restorer *r) {
         return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG,
                          "a state can only be loaded before the first round, %lld were run",
                          (long long)e->rounds_done);
-    if (r->state->rounds_done < 0)
+    if (r->state->rounds_done < 0 || r->state->rounds_done > MOST_COUNTED)
         return WEFT_FAIL(&e->ctx.err, WEFT_E_RESUME, "the checkpoint is of round %lld",
                          (long long)r->state->rounds_done);
     WEFT_TRY(check_identity(e, &r->state->identity));
     WEFT_TRY(check_tensors(r));
-    if (r->state->local_steps_total < 0 || !isfinite(r->state->theta))
+    if (r->state->local_steps_total < 0 || r->state->local_steps_total > MOST_COUNTED ||
+        !isfinite(r->state->theta))
         return WEFT_FAIL(&e->ctx.err, WEFT_E_RESUME,
                          "the checkpoint has %lld local steps and theta %f",
                          (long long)r->state->local_steps_total, r->state->theta);

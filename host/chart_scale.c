@@ -17,9 +17,9 @@ static double nice_step(double x) {
 
 static void choose_unit(wh_scale *s, double largest, wh_unit unit) {
     static const char *const BYTES[] = {"B", "kB", "MB", "GB", "TB", "PB"};
-    static const char *const COUNT[] = {"", "thousand", "million", "billion", "10^12", "10^15"};
-    static const char *const REAL[] = {"10^-18", "10^-15", "10^-12", "10^-9", "10^-6",
-                                       "10^-3",  "",       "10^3",   "10^6",  "10^9"};
+    static const char *const COUNT[] = {"", "thousand", "million", "billion", "×10¹²", "×10¹⁵"};
+    static const char *const REAL[] = {"×10⁻¹⁸", "×10⁻¹⁵", "×10⁻¹²", "×10⁻⁹", "×10⁻⁶",
+                                       "×10⁻³",  "",       "×10³",   "×10⁶",  "×10⁹"};
     s->divisor = 1.0, s->unit = "";
     if (unit == WH_UNIT_SECONDS) {
         s->unit = largest < 300.0 ? "s" : largest < 3.0 * 3600.0 ? "min" : "h";
@@ -31,7 +31,8 @@ static void choose_unit(wh_scale *s, double largest, wh_unit unit) {
         s->unit = unit == WH_UNIT_BYTES ? BYTES[i] : COUNT[i];
     } else if (unit == WH_UNIT_REAL && largest > 0.0) {
         int i = 6;
-        for (; i > 0 && largest < 0.1; i--) largest *= 1000.0, s->divisor /= 1000.0;
+        if (largest < 1e-3) /* 0.002 is read more easily than a power */
+            for (; i > 0 && largest < 0.1; i--) largest *= 1000.0, s->divisor /= 1000.0;
         for (; i < 9 && largest >= 1e4; i++) largest /= 1000.0, s->divisor *= 1000.0;
         s->unit = REAL[i];
     }

@@ -35,16 +35,25 @@ static bool is_in_reach(const wh_run_view *v) {
     return fabs(low) < 20.0 * high;
 }
 
-/* Of runs whose clients synchronise when the variance between them says so. */
-static void add_checks(wh_text *to, const wh_run_view *v, bool evaluated) {
-    wh_chart spread = {.title = "Variance between the clients when a round ends",
+static void add_spread(wh_text *to, const wh_run_view *v, bool every_check) {
+    wh_chart spread = {.title = every_check ? "Variance between the clients at every check"
+                                            : "Variance between the clients when a round ends",
+                       .x = every_check ? WH_X_STEPS : WH_X_ROUND,
                        .y_unit = WH_UNIT_REAL,
                        .from_zero = true,
                        .n_lines = 2};
-    spread.line[0] = (wh_chart_line){"exact", v->variance, 0};
-    spread.line[1] = (wh_chart_line){"estimate", v->estimate, 1};
-    if (is_in_reach(v)) spread.line[spread.n_lines++] = (wh_chart_line){"theta", v->theta, 2};
+    spread.line[0] = (wh_chart_line){"exact", every_check ? v->check_variance : v->variance, 0};
+    spread.line[1] = (wh_chart_line){"estimate", every_check ? v->check_estimate : v->estimate, 1};
+    if (is_in_reach(v))
+        spread.line[spread.n_lines++] =
+            (wh_chart_line){"theta", every_check ? v->check_theta : v->theta, 2};
     wh_chart_add(to, &spread);
+}
+
+/* Of runs whose clients synchronise when the variance between them says so. */
+static void add_checks(wh_text *to, const wh_run_view *v, bool evaluated) {
+    add_spread(to, v, false);
+    if (v->check_estimate->n_points > v->estimate->n_points) add_spread(to, v, true);
     wh_chart checks = {.title = "Checks of the variance in a round",
                        .y_unit = WH_UNIT_WHOLE,
                        .from_zero = true,

@@ -126,14 +126,14 @@ static void add_tiles(wh_text *to, const wh_run_view *v) {
     }
     double rate = v->seconds > 0.0 ? (double)v->updates / v->seconds : (double)NAN;
     if (isfinite(rate)) {
-        (void)snprintf(b, sizeof b, "training time, %s client updates a second",
+        char tokens[32];
+        (void)snprintf(b, sizeof b, "training time: %s client updates, %s tokens a second",
                        wh_html_number(a, sizeof a, rate,
                                       rate < 1.0     ? 3
                                       : rate < 100.0 ? 1
-                                                     : 0));
+                                                     : 0),
+                       wh_units_count(tokens, sizeof tokens, (double)v->tokens / v->seconds));
         add_tile(to, wh_units_seconds(a, sizeof a, v->seconds), b);
-        add_tile(to, wh_units_count(a, sizeof a, (double)v->tokens / v->seconds),
-                 "tokens a second");
     }
     wh_text_add(to, "</div>\n");
 }
@@ -230,8 +230,10 @@ static void say_visits(wh_text *to, const wh_run_view *v) {
     }
     char a[32];
     wh_text_add(to, "<p>");
-    wh_html_textf(to, "A client was trained in %" PRIu32 " to %" PRIu32 " of %s rounds", least,
-                  most, wh_units_grouped(a, sizeof a, v->rounds));
+    wh_html_textf(to, "A client was trained in %" PRIu32, least);
+    if (most > least) wh_html_textf(to, " to %" PRIu32, most);
+    wh_html_textf(to, " of %s round%s", wh_units_grouped(a, sizeof a, v->rounds),
+                  v->rounds == 1 ? "" : "s");
     if (never > 0) wh_html_textf(to, "; %s never", wh_units_grouped(a, sizeof a, never));
     if (v->skipped > 0)
         wh_html_textf(to, "; %s update%s skipped because a number was not finite",

@@ -241,9 +241,10 @@ static weft_status check_folder(const char *folder, weft_error *err) {
 }
 
 static weft_status new_curves(wh_run_view *v, weft_error *err) {
-    wh_curve **curve[] = {&v->client_loss, &v->update_norm,  &v->loss,      &v->eval_loss,
-                          &v->metric,      &v->tokens_per_s, &v->mean_norm, &v->estimate,
-                          &v->variance,    &v->theta,        &v->checks};
+    wh_curve **curve[] = {&v->client_loss,    &v->update_norm,  &v->loss,      &v->eval_loss,
+                          &v->metric,         &v->tokens_per_s, &v->mean_norm, &v->estimate,
+                          &v->variance,       &v->theta,        &v->checks,    &v->check_estimate,
+                          &v->check_variance, &v->check_theta};
     for (size_t i = 0; i < sizeof curve / sizeof *curve; i++) {
         *curve[i] = malloc(sizeof **curve[i]);
         if (!*curve[i]) return wh_view_no_memory(v->folder, err);
@@ -269,6 +270,7 @@ static weft_status read_all(wh_run_view *v, const char *path, bool with_clients,
     WEFT_TRY(read_rounds(v, err));
     v->n_clients = count_clients(v);
     if (with_clients && v->n_clients > 0) WEFT_TRY(wh_view_read_clients(v, err));
+    if (with_clients) WEFT_TRY(wh_view_read_checks(v, err));
     return WEFT_OK;
 }
 
@@ -307,6 +309,9 @@ void wh_run_view_free(wh_run_view *v) {
     free(v->variance);
     free(v->theta);
     free(v->checks);
+    free(v->check_estimate);
+    free(v->check_variance);
+    free(v->check_theta);
     free(v->client);
     free(v);
 }

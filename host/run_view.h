@@ -41,6 +41,7 @@ typedef struct wh_run_view {
     wh_curve *mean_norm;
     /* Of the last check of each round, and their number; no points where rounds have none. */
     wh_curve *estimate, *variance, *theta, *checks;
+    wh_curve *check_estimate, *check_variance, *check_theta; /* of every check, from checks.csv */
     json_t *eval[WH_VIEW_EVALS]; /* lines with an evaluation, at even distances from the first */
     int n_evals;
     json_t *last_eval; /* NULL: none */
@@ -55,9 +56,9 @@ typedef struct wh_run_view {
     wh_span visit_down, visit_up; /* bytes of a client in a round */
 } wh_run_view;
 
-/* `path`: a run folder, or its summary.json. with_clients: read clients.csv as well. *out is
- * *own*ed. WEFT_E_DATA: not a run folder (neither metrics.jsonl nor summary.json), or a line that
- * cannot be read, named; a last line that was cut off is left out. */
+/* `path`: a run folder, or its summary.json. with_clients: read clients.csv and checks.csv as well.
+ * *out is *own*ed. WEFT_E_DATA: not a run folder (neither metrics.jsonl nor summary.json), or a
+ * line that cannot be read, named; a last line that was cut off is left out. */
 WEFT_NODISCARD weft_status wh_run_view_read(wh_run_view **out, const char *path, bool with_clients,
                                             weft_error *err);
 void wh_run_view_free(wh_run_view *view);

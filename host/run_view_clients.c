@@ -7,45 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_CELL = 32 }; /* bytes */
-
 enum { ROUND, CLIENT, SKIPPED, DOWN, UP, N_WHOLE, LOSS = N_WHOLE, NORM, N_COLUMNS };
-
-/* Cells of a line without quotes, those in column[] as text; false when one is missing. */
-static bool split(char cell[N_COLUMNS][MAX_CELL], const int column[N_COLUMNS], const char *text,
-                  size_t bytes) {
-    unsigned found = 0;
-    int at = 0;
-    for (size_t start = 0; start <= bytes; at++) {
-        const char *comma = memchr(text + start, ',', bytes - start);
-        size_t n = comma ? (size_t)(comma - text) - start : bytes - start;
-        for (int i = 0; i < N_COLUMNS; i++) {
-            if (column[i] != at || n >= MAX_CELL) continue;
-            memcpy(cell[i], text + start, n);
-            cell[i][n] = '\0';
-            found |= 1u << i;
-        }
-        start += n + 1;
-    }
-    return found == (1u << N_COLUMNS) - 1;
-}
-
-static bool find_columns(int column[N_COLUMNS], const char *text, size_t bytes) {
-    static const char *const NAME[N_COLUMNS] = {
-        "round", "client", "skipped", "wire_down_bytes", "wire_up_bytes", "loss", "update_norm"};
-    int at = 0;
-    for (int i = 0; i < N_COLUMNS; i++) column[i] = -1;
-    for (size_t start = 0; start <= bytes; at++) {
-        const char *comma = memchr(text + start, ',', bytes - start);
-        size_t n = comma ? (size_t)(comma - text) - start : bytes - start;
-        for (int i = 0; i < N_COLUMNS; i++)
-            if (strlen(NAME[i]) == n && memcmp(NAME[i], text + start, n) == 0) column[i] = at;
-        start += n + 1;
-    }
-    for (int i = 0; i < N_COLUMNS; i++)
-        if (column[i] < 0) return false;
-    return true;
-}
 
 /* What is known of the round that is being read. */
 typedef struct round_band {
@@ -73,12 +35,7 @@ static void end_round(wh_run_view *v, const round_band *band) {
     wh_curve_add(v->mean_norm, p);
 }
 
-static double real_of(const char *cell) {
-    double value;
-    return wh_parse_double(cell, &value) == WH_NUMBER_OK ? value : (double)NAN; /* "nan" */
-}
-
-static weft_status add_client(wh_run_view *v, round_band *band, char cell[N_COLUMNS][MAX_CELL],
+static weft_status add_client(wh_run_view *v, round_band *band, char cell[N_COLUMNS][WH_VIEW_CELL],
                               const wh_view_lines *l, weft_error *err) {
     int64_t value[N_WHOLE];
     for (int i = 0; i < N_WHOLE; i++) {
@@ -102,8 +59,8 @@ static weft_status add_client(wh_run_view *v, round_band *band, char cell[N_COLU
         *band = (round_band){.round = value[ROUND], .loss = none, .norm = none};
     }
     if (value[SKIPPED]) return WEFT_OK;
-    double norm = real_of(cell[NORM]);
-    wh_span_add(&band->loss, real_of(cell[LOSS]));
+    double norm = wh_view_real(cell[NORM]);
+    wh_span_add(&band->loss, wh_view_real(cell[LOSS]));
     wh_span_add(&band->norm, norm);
     if (isfinite(norm)) band->sum += norm, band->n++;
     return WEFT_OK;
@@ -112,18 +69,20 @@ static weft_status add_client(wh_run_view *v, round_band *band, char cell[N_COLU
 weft_status wh_view_read_clients(wh_run_view *v, weft_error *err) {
     wh_view_lines l = {0};
     round_band band = {0};
+    static const char *const NAME[N_COLUMNS] = {
+        "round", "client", "skipped", "wire_down_bytes", "wire_up_bytes", "loss", "update_norm"};
     int column[N_COLUMNS];
-    char cell[N_COLUMNS][MAX_CELL];
+    char cell[N_COLUMNS][WH_VIEW_CELL];
     const char *text;
     size_t bytes;
     weft_status st = wh_view_lines_open(&l, v->folder, "clients.csv", err);
     if (st == WEFT_OK) st = wh_view_lines_next(&l, &text, &bytes, err);
-    if (st == WEFT_OK && text && find_columns(column, text, bytes)) {
+    if (st == WEFT_OK && text && wh_view_find_columns(column, NAME, N_COLUMNS, text, bytes)) {
         v->client = calloc((size_t)v->n_clients, sizeof *v->client);
         if (!v->client) st = wh_view_no_memory("clients.csv", err);
         while (st == WEFT_OK && (st = wh_view_lines_next(&l, &text, &bytes, err)) == WEFT_OK &&
                text) {
-            st = split(cell, column, text, bytes)
+            st = wh_view_split(cell, column, N_COLUMNS, text, bytes)
                      ? add_client(v, &band, cell, &l, err)
                      : WEFT_FAIL(err, WEFT_E_DATA, "%s, line %lld: too few cells", l.path,
                                  (long long)l.in.line);

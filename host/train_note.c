@@ -121,12 +121,12 @@ static weft_status read_field(const field *f, const json_t *object, const char *
     double real = (double)NAN;
     bool flag = false;
     switch (f->kind) {
-    case WHOLE:
-        WEFT_TRY(wh_json_int(object, where, f->name, INT64_MIN, INT64_MAX, &whole, err));
+    case WHOLE: /* counts, all of them */
+        WEFT_TRY(wh_json_int(object, where, f->name, 0, INT64_MAX, &whole, err));
         memcpy(at, &whole, sizeof whole);
         break;
     case WHOLE32:
-        WEFT_TRY(wh_json_int(object, where, f->name, INT32_MIN, INT32_MAX, &whole, err));
+        WEFT_TRY(wh_json_int(object, where, f->name, 0, INT32_MAX, &whole, err));
         memcpy(at, &(int32_t){(int32_t)whole}, sizeof(int32_t));
         break;
     case REAL:
@@ -321,6 +321,11 @@ static weft_status read_checks(wh_train_run *run, const json_t *o, const char *w
 static weft_status read_pending(wh_train_run *run, const json_t *o, const char *where,
                                 weft_error *err) {
     WEFT_TRY(from_json(round_fields, COUNT(round_fields), o, where, &run->pending, err));
+    if (run->pending.round != run->summary.rounds_done)
+        return WEFT_FAIL(err, WEFT_E_DATA,
+                         "%s: pending.round is %" PRId64 ", expected %" PRId64
+                         ", the last that summary counts",
+                         where, run->pending.round, run->summary.rounds_done);
     WEFT_TRY(wh_json_number(o, where, "seconds", &run->pending_seconds, err));
     WEFT_TRY(wh_json_number(o, where, "cpu_seconds", &run->pending_cpu_seconds, err));
     WEFT_TRY(read_clients(run, o, where, err));

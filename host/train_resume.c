@@ -72,6 +72,19 @@ weft_status wh_resume_is_possible(bool *out, bool *ended, const char *path, weft
 
 /* ---- one checkpoint ---- */
 
+/* The engine's state and the run's note are of one moment. */
+static weft_status check_same_round(const wh_train_run *run, const weft_state *state,
+                                    const char *folder, weft_error *err) {
+    const wh_summary *s = &run->summary;
+    if (s->rounds_done == state->rounds_done && s->local_steps == state->local_steps_total)
+        return WEFT_OK;
+    return WEFT_FAIL(err, WEFT_E_DATA,
+                     "%s: the summary counts %" PRId64 " rounds and %" PRId64
+                     " local steps, the state %" PRId64 " and %" PRId64,
+                     folder, s->rounds_done, s->local_steps, state->rounds_done,
+                     state->local_steps_total);
+}
+
 /* *fatal: another checkpoint of this run would not help. */
 static weft_status take(wh_train_run *run, const char *folder, json_t **files, bool *fatal,
                         weft_error *err) {
@@ -84,6 +97,7 @@ static weft_status take(wh_train_run *run, const char *folder, json_t **files, b
         *fatal = st != WEFT_OK;
     }
     if (st == WEFT_OK) st = wh_train_note_read(run, c.note, folder, err);
+    if (st == WEFT_OK) st = check_same_round(run, &c.state, folder, err);
     if (st == WEFT_OK) st = wh_json_child(c.note, folder, "files", JSON_OBJECT, &lengths, err);
     if (st == WEFT_OK) {
         st = wh_checkpoint_restore(&c, run->engine, err);

@@ -60,7 +60,7 @@ VEC_INLINE void store_panel(const cpu_gemm_call *g, const float *sum, int64_t ro
                             int64_t col, bool half) {
     const bool biased = wk_given(g->bias), residual = wk_given(g->residual);
     const int64_t width = cpu_min(TILE_COLS, g->n - col);
-    const hid bias = hid_row(g->bias, 0, biased ? col : 0, half);
+    const hid bias = biased ? hid_row(g->bias, 0, col, half) : (hid){.half = half};
     for (int64_t i = 0; i < rows; i++, sum += TILE_COLS) {
         const hid y = hid_row(g->out, row + i, col, half);
         const hid other = residual ? hid_row(g->residual, row + i, col, half) : y;

@@ -144,6 +144,10 @@ contains runs/back-fda/config.resolved.yaml 'optimizer_state: keep'
 cp -r runs/back-sketch runs/other
 expect 7 train --resume runs/other fda.estimator=naive
 contains err 'fda.estimator=sketch, now it is naive'
+cp -r runs/back-sketch runs/torn # the state is not of the round that the run's summary tells of
+sed -i 's/"local_steps_total": /&1/' runs/torn/checkpoints/*/state.json
+expect 7 train --resume runs/torn fl.num_rounds=6
+contains err 'summary counts 5 rounds and [0-9]* local steps, the state 5 and 1[0-9]*'
 sed -i 's/"format": 2/"format": 1/' runs/other/checkpoints/*/state.json
 expect 7 train --resume runs/other fl.num_rounds=6
 contains err 'checkpoint format 1, this is 2'

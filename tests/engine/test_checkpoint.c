@@ -285,6 +285,11 @@ static void test_damage(void **state) {
     p.b.state = is;
     p.b.state.rounds_done = -1;
     refused(&p, WEFT_E_RESUME, "round -1");
+    p.b.state.rounds_done = INT64_MAX;
+    refused(&p, WEFT_E_RESUME, "round 9223372036854775807");
+    p.b.state = is;
+    p.b.state.local_steps_total = INT64_MAX;
+    refused(&p, WEFT_E_RESUME, "9223372036854775807 local steps");
     p.b.state = is;
     blob_load(p.j.engine, &p.b);
     kept_finish(&p.j);

@@ -75,8 +75,10 @@ static void test_labels(void **state) {
     check_label(1800, WH_UNIT_SECONDS, 600, "10", "min");
     check_label(36000, WH_UNIT_SECONDS, 7200, "2", "h");
     check_label(3, WH_UNIT_REAL, 2, "2", "");
-    check_label(2.5e-4, WH_UNIT_REAL, 1e-4, "0.1", "10^-3");
-    check_label(3e7, WH_UNIT_REAL, 1e7, "10", "10^6");
+    check_label(0.06, WH_UNIT_REAL, 0.02, "0.02", "");
+    check_label(0.0012, WH_UNIT_REAL, 0.0004, "0.0004", "");
+    check_label(2.5e-4, WH_UNIT_REAL, 1e-4, "0.1", "×10⁻³");
+    check_label(3e7, WH_UNIT_REAL, 1e7, "10", "×10⁶");
 }
 
 static void test_numbers(void **state) {

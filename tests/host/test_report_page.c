@@ -222,7 +222,18 @@ static void test_checks(void **state) {
                 "0.0002, \"theta\": %s, \"theta_next\": 1, \"kept_theta\": 0}\n",
                 r, 106 * r, 110 * r, 5 * r, THETA[far]);
         temp_text(in_run("metrics.jsonl"), text);
+        (void)snprintf(text, sizeof text,
+                       "round,check,steps,clients,estimate,variance,theta,synchronise\n"
+                       "1,1,2,2,0.0001,0.00005,,0\n1,2,4,2,0.00015,,,0\n"
+                       "1,3,5,2,0.00025,0.0002,,1\n"
+                       "2,1,2,2,0.00012,0.00006,%s,0\n2,2,5,2,0.00025,0.0002,%s,1\n",
+                       THETA[far], THETA[far]);
+        temp_text(in_run("checks.csv"), text);
         wh_run_view *v = view_of(temp_path("run"));
+        assert_int_equal(v->check_estimate->n_points, 5);
+        assert_int_equal(v->check_variance->n_points, 4);
+        assert_int_equal(v->check_theta->n_points, 2);
+        assert_true(v->check_estimate->last.steps == 10);
         assert_int_equal(v->local_steps, 10);
         assert_int_equal(v->barriers, 8);
         assert_int_equal(v->n_checks, 6);
@@ -238,13 +249,31 @@ static void test_checks(void **state) {
         has(out, "<b>10</b><span>local steps, 8 barriers");
         has(out, "exact, round 2: 0.0002<");
         has(out, "estimate, round 1: 0.00025<");
-        has(out, ">10^-3</text>");
+        has(out, ">×10⁻³</text>");
+        has(out, "Variance between the clients at every check");
+        has(out, "estimate, round 1, 4 local steps: 0.00015<");
+        has(out, "exact, round 2, 7 local steps: 6e-05<");
         has(out, "checks, round 2: 3<");
         has(out, "Test accuracy by local steps");
         has(out, "accuracy, round 2, 10 local steps: 0.75<");
         assert_true((strstr(out, "theta, round 1: 0.0003<") != NULL) == !far);
         free(out);
     }
+    static const char *const wrong[][2] = {
+        {"1,1,x,2,1,1,1,0\n", "checks.csv, line 2: 'x' is not a count"},
+        {"1,1,-1,2,1,1,1,0\n", "checks.csv, line 2: '-1' is not a count"},
+        {"1,1\n", "checks.csv, line 2: too few cells"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        wh_run_view *v = NULL;
+        (void)snprintf(text, sizeof text, "%s%s",
+                       "round,check,steps,clients,estimate,variance,theta,synchronise\n",
+                       wrong[i][0]);
+        temp_text(in_run("checks.csv"), text);
+        check_fails(wh_run_view_read(&v, temp_path("run"), true, &err), WEFT_E_DATA, &err,
+                    wrong[i][1]);
+    }
+    assert_int_equal(unlink(in_run("checks.csv")), 0);
     temp_text(in_run("metrics.jsonl"), METRICS);
     char *out = page();
     assert_null(strstr(out, "of these"));

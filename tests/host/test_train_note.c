@@ -179,6 +179,35 @@ static void test_checks_fit_the_job(void **state) {
     }
 }
 
+static void test_impossible_numbers(void **state) {
+    (void)state;
+    static const struct {
+        const char *object, *key;
+        int64_t value;
+        const char *message;
+    } wrong[] = {
+        {"pending", "round", 3, "pending.round is 3, expected 4"},
+        {"pending", "round", INT64_MAX, "pending.round is 9223372036854775807, expected 4"},
+        {"pending", "n_skipped", -1, "n_skipped must be"},
+        {"pending", "wire.state_up", -1, "wire.state_up must be"},
+        {"summary", "rounds_done", -1, "rounds_done must be"},
+        {"summary", "checks", INT64_MIN, "checks must be"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        wh_train_run run;
+        wh_job job;
+        open_run(&run, &job, "fda-opt");
+        make_pending(&run, 2);
+        json_t *note = note_of(&run), *value = json_integer(wrong[i].value);
+        assert_int_equal(
+            json_object_set_new(json_object_get(note, wrong[i].object), wrong[i].key, value), 0);
+        check_fails(wh_train_note_read(&run, note, "note", &err), WEFT_E_DATA, &err,
+                    wrong[i].message);
+        json_decref(note);
+        close_run(&run);
+    }
+}
+
 static void test_what_may_differ(void **state) {
     (void)state;
     static const char *const changed[][3] = {
@@ -263,6 +292,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pending_round_comes_back),
         cmocka_unit_test(test_checks_fit_the_job),
+        cmocka_unit_test(test_impossible_numbers),
         cmocka_unit_test(test_what_may_differ),
         cmocka_unit_test_setup_teardown(test_state_json, temp_setup, temp_teardown),
     };
