@@ -26,7 +26,7 @@ import summary
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.normpath(os.path.join(HERE, "..", "..", ".."))
 DATA = {"wn10": "data/wn10", "foldoc8": "data/foldoc8"}
-ALPHAS = [1.0, 0.1]
+ALPHAS = [1.0, 0.2]
 SEEDS = [1, 2, 3]
 TUNE = {"alpha": 1.0, "seed": 100, "steps": 200}
 STEPS = 300
