@@ -1,6 +1,6 @@
 #!/bin/sh
 # up.sh DIR [PORT]: a throw-away Slurm for tests: munged, slurmctld and two nodes n1, n2 (slurmd) on this host, all in
-# DIR, on the loopback interface, as root, without systemd and cgroups. Each node has two cores and two "GPUs" (any
+# DIR, on the loopback interface, as root, without systemd and cgroups. Each node claims four cores and two "GPUs" (any
 # device files do). Partition main is preempted by partition urgent. Then: export SLURM_CONF=DIR/slurm.conf.
 # What was started stands in DIR/pids; down.sh DIR stops it, also after a failure here.
 set -eu
@@ -54,7 +54,7 @@ MinJobAge=300
 SlurmdParameters=config_overrides
 SrunPortRange=$((port + 100))-$((port + 300))
 GresTypes=gpu
-NodeName=n[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + 1))-$((port + 2)) CPUs=2 Boards=1 SocketsPerBoard=1 CoresPerSocket=2 ThreadsPerCore=1 RealMemory=4000 Gres=gpu:2 State=UNKNOWN
+NodeName=n[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + 1))-$((port + 2)) CPUs=4 Boards=1 SocketsPerBoard=1 CoresPerSocket=4 ThreadsPerCore=1 RealMemory=4000 Gres=gpu:2 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF
 END
