@@ -15,6 +15,9 @@ slurm=$(cd "$(dirname "$0")" && pwd)
 . "$slurm/../e2e/lib.sh"
 shift $(($# < 3 ? $# : 3))
 cases=${*:-limit words failures stopped cancelled array preempted ranks}
+long='fl.num_rounds=1000 checkpoint.save_every=50 fl.strategy=fedadam' # takes some seconds
+train whole $long
+
 cluster=$(mktemp -d) # not in the test's folder, which others may not enter
 trap 'sh "$slurm/down.sh" "$cluster"; rm -rf "$here" "$cluster"' EXIT
 trap 'exit 1' INT TERM HUP
@@ -67,25 +70,25 @@ outcome() { # job, state, exit code, restarts
     got="$(field "$1" JobState) $(field "$1" ExitCode) $(field "$1" Restarts)"
     [ "$got" = "$2 $3 $4" ] || { fail "job $1: $got, expected $2 $3 $4"; cat ./*"-$1.out"; }
 }
-long='fl.num_rounds=1000 checkpoint.save_every=50 fl.strategy=fedadam' # takes some seconds
 
 # ---- cases: each in a folder of its own, all at the same time ----
 
-# A limit of one minute. Slurm looks every 30 s, so the warning comes 5 to 35 s before the end; the program sleeps until
-# it is there.
+# A limit of one minute. Slurm looks every 30 s, so the warning comes 20 to 50 s before the end; until then the program
+# sleeps. Some versions of Slurm wake it for the signal.
 limit() {
-    pending() {
-        mask=$(sed -n 's/^ShdPnd:[[:space:]]*//p' "/proc/$pid/status" 2>proc.err)
-        [ $((0x${mask:-0} & 0x200)) != 0 ] # USR1
+    warned() {
+        mask=$(sed -n 's/^ShdPnd:[[:space:]]*//p' "/proc/$pid/status" 2>proc.err) || return 0 # it has ended
+        [ $((0x${mask:-0} & 0x200)) != 0 ]                                                   # USR1 waits for it
     }
-    script limit.sbatch run.name=limit $long --time 1 --signal-seconds 5
+    script limit.sbatch run.name=limit $long --time 1 --signal-seconds 20
     submit limit.sbatch --nodelist=n1
     pid=$(process limit)
     kill -s STOP "$pid"
-    until_true 'USR1 before the time limit' pending
-    kill -s CONT "$pid"
+    until_true 'USR1 before the time limit' warned
+    kill -s CONT "$pid" 2>kill.err || :
     outcome "$job" COMPLETED 0:0 1
     same_run whole limit
+    contains "limit-$job.out" '^weft: error: stopped by signal 10'
 }
 
 # Paths and values that a shell would take apart.
@@ -137,6 +140,7 @@ stopped() {
     done
     outcome "$job" COMPLETED 0:0 2
     same_run whole stopped
+    contains "stopped-$job.out" '^weft: error: stopped by signal 10'
     contains "stopped-$job.out" 'goes back into the queue'
 }
 
@@ -215,7 +219,6 @@ END
     done
 }
 
-train whole $long
 pids=
 for case in $cases; do
     mkdir -p "$case/runs"
