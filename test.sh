@@ -49,7 +49,7 @@ if [ "$quick" = no ]; then
     say 'ASan and UBSan: build'
     build asan
     say 'ASan and UBSan: tests'
-    tests asan '|lint'
+    tests asan '|lint|slurm'
     if command -v clang >/dev/null; then
         say 'clang: build'
         build clang
