@@ -19,8 +19,26 @@ long='fl.num_rounds=1000 checkpoint.save_every=50 fl.strategy=fedadam' # takes s
 train whole $long
 
 cluster=$(mktemp -d) # not in the test's folder, which others may not enter
-trap 'sh "$slurm/down.sh" "$cluster"; rm -rf "$here" "$cluster"' EXIT
+pids= minder=
+clean() {
+    trap '' INT TERM HUP
+    for pid in $pids $minder; do kill "${pid#*=}" 2>kill.err || :; done
+    sh "$slurm/down.sh" "$cluster"
+    rm -rf "$here" "$cluster"
+}
+trap clean EXIT
 trap 'exit 1' INT TERM HUP
+# The daemons are nobody's children, so they must not outlive a script that hangs or is killed.
+{
+    seconds=0
+    while kill -0 $$ && [ $seconds -lt 240 ]; do
+        seconds=$((seconds + 1))
+        sleep 1
+    done
+    [ $seconds -lt 240 ] || echo 'FAIL: not done after 240 s'
+    kill $$ || clean
+} 2>minder.err &
+minder=$!
 export SLURM_CONF="$cluster/slurm.conf" OMP_NUM_THREADS=1
 up=no
 for try in 0 1 2; do # a port may be in use
@@ -219,7 +237,6 @@ END
     done
 }
 
-pids=
 for case in $cases; do
     mkdir -p "$case/runs"
     cp job.yaml train.jsonl test.jsonl "$case"
