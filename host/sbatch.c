@@ -248,8 +248,9 @@ static void add_command(wh_text *text, const wh_sbatch *s) {
     if (!s->array) add_set(text, "run.name", s->run_name);
     wh_text_add(text, " run.threads=\"$SLURM_CPUS_PER_TASK\"");
     if (s->gpus) wh_text_add(text, " run.device=cuda"); /* fail rather than use the CPU */
-    if (s->array) wh_text_add(text, " --task \"$SLURM_ARRAY_TASK_ID\"");
-    wh_text_add(text, " --resume auto || code=$?\n");
+    /* A task of a sweep has a folder of its own, where it goes on by itself. */
+    wh_text_add(text, s->array ? " --task \"$SLURM_ARRAY_TASK_ID\"" : " --resume auto");
+    wh_text_add(text, " || code=$?\n");
 }
 
 void wh_sbatch_write(wh_text *text, const wh_sbatch *s) {

@@ -64,7 +64,7 @@ cp out array.sbatch
 SLURM_ARRAY_JOB_ID=5 SLURM_ARRAY_TASK_ID=2 batch array.sbatch 75 RUNNING
 contains scontrol.words '^requeue 5_2$'
 contains srun.words '^<sweep>$'
-contains srun.words '^<2>$'
+[ "$(tail -n 2 srun.words | tr '\n' ' ')" = '<--task> <2> ' ] || fail "words of an array: $(cat srun.words)"
 contains srun.words '^<run.device=cuda>$'
 
 # The same script for the same words; the examples are current; without --weft it is this program.

@@ -99,7 +99,7 @@ static void scripts(void **state) {
     has(&text, "\n#SBATCH --output=%x-%A_%a.out\n");
     has(&text, "\n#SBATCH --array=0-7%2\n");
     has(&text, " sweep 'a/my job.yaml' ");
-    has(&text, " --task \"$SLURM_ARRAY_TASK_ID\"");
+    has(&text, " --task \"$SLURM_ARRAY_TASK_ID\" || code=$?\n");
     assert_null(strstr(text.data, "--mem"));
     assert_null(strstr(text.data, "cuda"));
     wh_sbatch_free(&s);
