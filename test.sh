@@ -54,7 +54,7 @@ if [ "$quick" = no ]; then
         say 'clang: build'
         build clang
         say 'clang: tests of kernels and engine'
-        ctest --preset clang --label-exclude 'simt|live|gpu|lint|e2e'
+        ctest --preset clang --label-exclude 'simt|live|gpu|lint|e2e|slurm'
     fi
     say 'races (TSan) and memory errors (valgrind), the short forms'
     tests/sanitize.sh --short
