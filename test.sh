@@ -49,12 +49,12 @@ if [ "$quick" = no ]; then
     say 'ASan and UBSan: build'
     build asan
     say 'ASan and UBSan: tests'
-    tests asan '|lint'
+    tests asan '|lint|slurm'
     if command -v clang >/dev/null; then
         say 'clang: build'
         build clang
         say 'clang: tests of kernels and engine'
-        ctest --preset clang --label-exclude 'simt|live|gpu|lint|e2e'
+        ctest --preset clang --label-exclude 'simt|live|gpu|lint|e2e|slurm'
     fi
     say 'races (TSan) and memory errors (valgrind), the short forms'
     tests/sanitize.sh --short

@@ -30,7 +30,37 @@ static const flag_row FLAGS[] = {
     {WH_FLAG_NO_PROGRESS, "--no-progress", 0, NULL, "no live progress line"},
     {0, "--help", 'h', NULL, "this text"},
 };
-enum { N_FLAGS = (int)(sizeof FLAGS / sizeof FLAGS[0]), MAX_LISTED = 32 };
+/* What weft slurm alone has; listed before the others. */
+static const flag_row SLURM[WH_SLURM_FLAGS] = {
+#define ROW(name, operand, help)                                                                   \
+    { WH_FLAG_SLURM, name, 0, operand, help }
+    [WH_SLURM_NODES] = ROW("--nodes", "N", "nodes; default 1"),
+    [WH_SLURM_GPUS] = ROW("--gpus-per-node", "N",
+                          "GPUs of each node, with a task for each; default 0: a task on the CPU"),
+    [WH_SLURM_CPUS] =
+        ROW("--cpus-per-task", "N", "cores of a task, and its threads; default run.threads, or 4"),
+    [WH_SLURM_MEM] =
+        ROW("--mem", "SIZE", "memory of each node, such as 16G; default: the cluster's"),
+    [WH_SLURM_TIME] =
+        ROW("--time", "LIMIT", "minutes, H:M:S, D-H or D-H:M:S; default: the partition's limit"),
+    [WH_SLURM_PARTITION] = ROW("--partition", "NAME", "where to queue; default: the cluster's"),
+    [WH_SLURM_ACCOUNT] = ROW("--account", "NAME", "who pays; default: yours"),
+    [WH_SLURM_NAME] = ROW("--name", "NAME", "of the job; default run.name, or the job file's"),
+    [WH_SLURM_SIGNAL] = ROW("--signal-seconds", "N",
+                            "how long before the time limit to stop and save; default 120"),
+    [WH_SLURM_ARRAY] =
+        ROW("--array", "N[%MOST]", "an array over the N tasks of weft sweep, MOST at a time"),
+    [WH_SLURM_WEFT] = ROW("--weft", "PATH", "the program on the nodes; default: this one"),
+#undef ROW
+};
+enum {
+    N_FLAGS = WH_SLURM_FLAGS + (int)(sizeof FLAGS / sizeof FLAGS[0]),
+    MAX_LISTED = 32,
+};
+
+static const flag_row *flag_at(int i) {
+    return i < WH_SLURM_FLAGS ? &SLURM[i] : &FLAGS[i - WH_SLURM_FLAGS];
+}
 
 static bool flag_allowed(const flag_row *row, const wh_verb *verb) {
     return row->bit == 0 || (verb && (verb->flags & row->bit));
@@ -67,11 +97,11 @@ static weft_status fail_flag(const wh_verb *verb, const char *word, size_t lengt
     const char *list[N_FLAGS];
     size_t listed = 0;
     for (int i = 0; i < N_FLAGS; i++) {
-        if (strcmp(FLAGS[i].name, name) == 0) {
+        if (strcmp(flag_at(i)->name, name) == 0) {
             return WEFT_FAIL(err, WEFT_E_CONFIG, "'%s' has no flag %s (weft %s -h)", verb_name,
                              name, verb_name);
         }
-        if (flag_allowed(&FLAGS[i], verb)) list[listed++] = FLAGS[i].name;
+        if (flag_allowed(flag_at(i), verb)) list[listed++] = flag_at(i)->name;
     }
     const char *nearest = wh_nearest(name, list, listed);
     if (nearest) {
@@ -155,6 +185,9 @@ static weft_status apply_flag(wh_cli *cli, const flag_row *row, const char *valu
     case WH_FLAG_PLOT:
         cli->plot = value;
         break;
+    case WH_FLAG_SLURM:
+        cli->slurm[row - SLURM] = value;
+        break;
     case WH_FLAG_FORMAT:
         if (strcmp(value, "text") != 0 && strcmp(value, "json") != 0) {
             return WEFT_FAIL(err, WEFT_E_CONFIG, "--format takes text or json, got '%.80s'", value);
@@ -182,10 +215,10 @@ static weft_status parse_flag(wh_cli *cli, int argc, const char *const *argv, in
     size_t length = is_long ? strcspn(word, "=") : strlen(word);
     const flag_row *row = NULL;
     for (int f = 0; f < N_FLAGS && !row; f++) {
-        bool same =
-            is_long ? strlen(FLAGS[f].name) == length && strncmp(FLAGS[f].name, word, length) == 0
-                    : length == 2 && FLAGS[f].letter && FLAGS[f].letter == word[1];
-        if (same && flag_allowed(&FLAGS[f], cli->verb)) row = &FLAGS[f];
+        const flag_row *at = flag_at(f);
+        bool same = is_long ? strlen(at->name) == length && strncmp(at->name, word, length) == 0
+                            : length == 2 && at->letter && at->letter == word[1];
+        if (same && flag_allowed(at, cli->verb)) row = at;
     }
     if (!row) return fail_flag(cli->verb, word, length, err);
     const char *value = is_long && word[length] == '=' ? word + length + 1 : NULL;
@@ -285,13 +318,14 @@ void wh_cli_print_verb(FILE *to, const wh_verb *verb) {
     print_indented(to, verb->details);
     fputs("\nflags:\n", to);
     for (int i = 0; i < N_FLAGS; i++) {
-        if (!flag_allowed(&FLAGS[i], verb)) continue;
+        const flag_row *row = flag_at(i);
+        if (!flag_allowed(row, verb)) continue;
         char left[48];
         char letter[5] = "";
-        if (FLAGS[i].letter) (void)snprintf(letter, sizeof letter, "-%c, ", FLAGS[i].letter);
-        (void)snprintf(left, sizeof left, "%s%s%s%s", letter, FLAGS[i].name,
-                       FLAGS[i].operand ? " " : "", FLAGS[i].operand ? FLAGS[i].operand : "");
-        fprintf(to, "  %-20s %s\n", left, FLAGS[i].help);
+        if (row->letter) (void)snprintf(letter, sizeof letter, "-%c, ", row->letter);
+        (void)snprintf(left, sizeof left, "%s%s%s%s", letter, row->name, row->operand ? " " : "",
+                       row->operand ? row->operand : "");
+        fprintf(to, "  %-20s %s\n", left, row->help);
     }
     fputs("\nexample:\n", to);
     print_indented(to, verb->example);

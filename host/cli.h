@@ -28,7 +28,25 @@ typedef enum wh_flag {
     WH_FLAG_MARKDOWN = 1 << 9,
     WH_FLAG_RESUME = 1 << 10,
     WH_FLAG_PLOT = 1 << 11,
+    WH_FLAG_SLURM = 1 << 12, /* all of wh_slurm_flag */
 } wh_flag;
+
+/* What `weft slurm` asks of the cluster: flags under one bit, whose values are kept as text and
+ * read by sbatch.c. */
+typedef enum wh_slurm_flag {
+    WH_SLURM_NAME,
+    WH_SLURM_NODES,
+    WH_SLURM_GPUS,
+    WH_SLURM_CPUS,
+    WH_SLURM_MEM,
+    WH_SLURM_TIME,
+    WH_SLURM_PARTITION,
+    WH_SLURM_ACCOUNT,
+    WH_SLURM_SIGNAL,
+    WH_SLURM_ARRAY,
+    WH_SLURM_WEFT,
+    WH_SLURM_FLAGS, /* how many */
+} wh_slurm_flag;
 
 typedef struct wh_cli_set {
     char key[WH_CLI_MAX_KEY];
@@ -59,6 +77,7 @@ typedef struct wh_cli {
     const char *output;
     const char *plot;
     const char *resume; /* "auto" or a path */
+    const char *slurm[WH_SLURM_FLAGS];
 } wh_cli;
 
 struct wh_verb {

@@ -9,8 +9,8 @@ static const int SIGNALS[] = {SIGINT, SIGTERM, SIGUSR1};
 enum { N_SIGNALS = (int)(sizeof SIGNALS / sizeof SIGNALS[0]) };
 
 static void on_signal(int number) {
-    caught = number;
-    for (int i = 0; i < N_SIGNALS; i++) (void)signal(SIGNALS[i], SIG_DFL); /* for the second one */
+    if (!caught) caught = number;
+    (void)signal(SIGINT, SIG_DFL);
 }
 
 void wh_interrupt_install(void) {

@@ -209,24 +209,6 @@ weft_status wh_run_folder_write_json(const wh_run_folder *run, const char *name,
     return st;
 }
 
-/* Plain words stay as they are; the rest goes into single quotes. */
-static void add_quoted(wh_text *text, const char *word) {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                "_-./=:,@%+";
-    if (*word && word[strspn(word, plain)] == '\0') {
-        wh_text_add(text, word);
-        return;
-    }
-    wh_text_add(text, "'");
-    for (; *word; word++) {
-        if (*word == '\'')
-            wh_text_add(text, "'\\''");
-        else
-            wh_text_add_n(text, word, 1);
-    }
-    wh_text_add(text, "'");
-}
-
 /* Those that worked in the folder before. */
 static weft_status old_commands(const wh_run_folder *run, wh_text *text, weft_error *err) {
     enum { MOST = 1 << 20 };
@@ -246,12 +228,12 @@ weft_status wh_run_folder_write_command(const wh_run_folder *run, int argc, char
     WEFT_TRY(old_commands(run, &text, err));
     if (getcwd(here, sizeof here)) {
         wh_text_add(&text, "cd ");
-        add_quoted(&text, here);
+        wh_text_add_shell_word(&text, here);
         wh_text_add(&text, "\n");
     }
     for (int i = 0; i < argc; i++) {
         if (i) wh_text_add(&text, " ");
-        add_quoted(&text, argv[i]);
+        wh_text_add_shell_word(&text, argv[i]);
     }
     wh_text_add(&text, "\n");
     weft_status st = wh_text_check(&text, "command.txt", err);

@@ -61,6 +61,23 @@ void wh_text_add_real(wh_text *text, double value) {
     wh_text_add(text, wh_real_text(number, value));
 }
 
+void wh_text_add_shell_word(wh_text *text, const char *word) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_-./=:,@%+";
+    if (*word && word[strspn(word, plain)] == '\0') {
+        wh_text_add(text, word);
+        return;
+    }
+    wh_text_add(text, "'");
+    for (; *word; word++) {
+        if (*word == '\'')
+            wh_text_add(text, "'\\''");
+        else
+            wh_text_add_n(text, word, 1);
+    }
+    wh_text_add(text, "'");
+}
+
 weft_status wh_text_check(const wh_text *text, const char *what, weft_error *err) {
     if (!text->failed) return WEFT_OK;
     return WEFT_FAIL(err, WEFT_E_MEM, "out of memory while composing %s (%zu bytes so far)", what,

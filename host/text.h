@@ -24,6 +24,8 @@ void wh_text_add(wh_text *text, const char *s);
 void wh_text_add_n(wh_text *text, const char *s, size_t n);
 void wh_text_addf(wh_text *text, const char *format, ...) WEFT_PRINTF(2, 3);
 void wh_text_add_real(wh_text *text, double value); /* as wh_real_text */
+/* One word of a POSIX shell's command line: plain words as they are, the rest in single quotes. */
+void wh_text_add_shell_word(wh_text *text, const char *word);
 /* WEFT_E_MEM when an append failed; `what` names the text. */
 WEFT_NODISCARD weft_status wh_text_check(const wh_text *text, const char *what, weft_error *err);
 /* Hand the characters over: *own*ed by the caller (free), never NULL unless an append failed. */

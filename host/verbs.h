@@ -12,6 +12,7 @@ extern const wh_verb wh_verb_bench;
 extern const wh_verb wh_verb_partition;
 extern const wh_verb wh_verb_compare;
 extern const wh_verb wh_verb_report;
+extern const wh_verb wh_verb_slurm;
 extern const wh_verb wh_verb_config;
 extern const wh_verb wh_verb_info;
 

@@ -9,7 +9,8 @@ packages() {
     case $1 in
     build) echo gcc libc6-dev cmake ninja-build pkgconf libdnnl-dev libyaml-dev libjansson-dev \
         libutf8proc-dev libpcre2-dev ;;
-    test) echo libcmocka-dev python3 g++ clang libclang-rt-14-dev libomp-14-dev valgrind clang-format git locales ;;
+    test) echo libcmocka-dev python3 g++ clang libclang-rt-14-dev libomp-14-dev valgrind clang-format git locales \
+        slurm-wlm munge procps ;;
     data) echo python3 python3-pip ca-certificates ;;
     *) return 1 ;;
     esac

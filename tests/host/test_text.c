@@ -83,6 +83,24 @@ static void test_buffer(void **state) {
     wh_text_free(&text);
 }
 
+static void test_shell_words(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {{"plain-_./=:,@%+9", "plain-_./=:,@%+9"},
+                                           {"", "''"},
+                                           {"two words", "'two words'"},
+                                           {"it's", "'it'\\''s'"},
+                                           {"$(a) `b` \"c\" \\ ~ # !", "'$(a) `b` \"c\" \\ ~ # !'"},
+                                           {"~", "'~'"},
+                                           {"a\nb", "'a\nb'"},
+                                           {"\xc3\xa9", "'\xc3\xa9'"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        wh_text text = {0};
+        wh_text_add_shell_word(&text, cases[i][0]);
+        assert_string_equal(text.data, cases[i][1]);
+        wh_text_free(&text);
+    }
+}
+
 static void test_path_join(void **state) {
     (void)state;
     static const char *const cases[][3] = {
@@ -101,6 +119,7 @@ int main(void) {
                                         temp_teardown),
         cmocka_unit_test(test_every_power_of_two_reads_back),
         cmocka_unit_test(test_buffer),
+        cmocka_unit_test(test_shell_words),
         cmocka_unit_test(test_path_join),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
