@@ -5,7 +5,9 @@
 #include "host/sbatch.h"
 #include "host/verbs.h"
 
+#include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <unistd.h>
 
 /* This program's own path, since the nodes of a cluster may have no weft on PATH. */
@@ -32,6 +34,12 @@ static weft_status run(const wh_cli *cli, weft_error *err) {
     weft_status st = wh_sbatch_read(&sbatch, cli, config, own_path(path, sizeof path), err);
     if (st == WEFT_OK) {
         wh_text text = {0};
+        const int64_t tasks = sbatch.nodes * (sbatch.gpus > 1 ? sbatch.gpus : 1);
+        if (tasks > 1)
+            fprintf(stderr,
+                    "weft: warning: the script starts %" PRId64
+                    " tasks, but training over several is not there yet: one will train\n",
+                    tasks);
         wh_sbatch_write(&text, &sbatch);
         st = deliver(cli, &text, err);
         wh_sbatch_free(&sbatch);
