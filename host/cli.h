@@ -28,6 +28,7 @@ typedef enum wh_flag {
     WH_FLAG_MARKDOWN = 1 << 9,
     WH_FLAG_RESUME = 1 << 10,
     WH_FLAG_PLOT = 1 << 11,
+    WH_FLAG_POINTS = 1 << 12, /* --count, --list, --task, --collect */
 } wh_flag;
 
 typedef struct wh_cli_set {
@@ -59,6 +60,8 @@ typedef struct wh_cli {
     const char *output;
     const char *plot;
     const char *resume; /* "auto" or a path */
+    bool count, list, collect;
+    int64_t task; /* --task; -1 when absent */
 } wh_cli;
 
 struct wh_verb {

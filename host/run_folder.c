@@ -3,6 +3,7 @@
 #include "host/atomic_file.h"
 #include "host/folder.h"
 #include "host/json_util.h"
+#include "host/shell.h"
 #include "host/text.h"
 
 #include <errno.h>
@@ -209,24 +210,6 @@ weft_status wh_run_folder_write_json(const wh_run_folder *run, const char *name,
     return st;
 }
 
-/* Plain words stay as they are; the rest goes into single quotes. */
-static void add_quoted(wh_text *text, const char *word) {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                "_-./=:,@%+";
-    if (*word && word[strspn(word, plain)] == '\0') {
-        wh_text_add(text, word);
-        return;
-    }
-    wh_text_add(text, "'");
-    for (; *word; word++) {
-        if (*word == '\'')
-            wh_text_add(text, "'\\''");
-        else
-            wh_text_add_n(text, word, 1);
-    }
-    wh_text_add(text, "'");
-}
-
 /* Those that worked in the folder before. */
 static weft_status old_commands(const wh_run_folder *run, wh_text *text, weft_error *err) {
     enum { MOST = 1 << 20 };
@@ -246,12 +229,12 @@ weft_status wh_run_folder_write_command(const wh_run_folder *run, int argc, char
     WEFT_TRY(old_commands(run, &text, err));
     if (getcwd(here, sizeof here)) {
         wh_text_add(&text, "cd ");
-        add_quoted(&text, here);
+        wh_shell_add(&text, here);
         wh_text_add(&text, "\n");
     }
     for (int i = 0; i < argc; i++) {
         if (i) wh_text_add(&text, " ");
-        add_quoted(&text, argv[i]);
+        wh_shell_add(&text, argv[i]);
     }
     wh_text_add(&text, "\n");
     weft_status st = wh_text_check(&text, "command.txt", err);

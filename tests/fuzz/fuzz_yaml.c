@@ -27,7 +27,7 @@ static void round_trip(const weft_config *config) {
     wh_text first = {0}, second = {0};
     weft_config *again = new_config();
     written(&first, config);
-    FUZZ_CHECK(wh_config_yaml_parse(again, first.data, first.len, name, &err) == WEFT_OK,
+    FUZZ_CHECK(wh_config_yaml_parse(again, NULL, first.data, first.len, name, &err) == WEFT_OK,
                "what was written is refused: %s\n%s", err.text, first.data);
     written(&second, again);
     FUZZ_CHECK(strcmp(first.data, second.data) == 0, "written twice:\n%s\n%s", first.data,
@@ -40,7 +40,7 @@ static void round_trip(const weft_config *config) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     weft_error err = {0};
     weft_config *config = new_config();
-    weft_status st = wh_config_yaml_parse(config, (const char *)data, size, name, &err);
+    weft_status st = wh_config_yaml_parse(config, NULL, (const char *)data, size, name, &err);
     if (st == WEFT_OK) {
         round_trip(config);
         st = weft_config_finish(config, &err);
