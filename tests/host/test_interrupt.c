@@ -11,13 +11,24 @@ static bool is_default(int number) {
     return action.sa_handler == SIG_DFL;
 }
 
+/* A sweep's request stops a run and counts as none of the user's signals, before them and after. */
+static void request(void) {
+    assert_int_equal(raise(WH_INTERRUPT_REQUEST), 0);
+    assert_int_equal(raise(WH_INTERRUPT_REQUEST), 0);
+}
+
 /* The first signal is only noted; whichever comes second ends the program. */
 static void first_is_noted_second_kills(void **state) {
     (void)state;
     assert_int_equal(wh_interrupt_signal(), 0);
     wh_interrupt_install();
     assert_false(is_default(SIGINT) || is_default(SIGTERM) || is_default(SIGUSR1));
+    request();
+    assert_int_equal(wh_interrupt_signal(), WH_INTERRUPT_REQUEST);
+    assert_false(is_default(SIGINT) || is_default(SIGTERM) || is_default(SIGUSR1));
     assert_int_equal(raise(SIGTERM), 0);
+    assert_int_equal(wh_interrupt_signal(), SIGTERM);
+    request();
     assert_int_equal(wh_interrupt_signal(), SIGTERM);
     assert_true(is_default(SIGINT) && is_default(SIGTERM) && is_default(SIGUSR1));
 }
