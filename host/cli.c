@@ -128,15 +128,16 @@ static weft_status add_word(wh_cli *cli, const char *word, weft_error *err) {
     return WEFT_OK;
 }
 
+/* What weft sweep is to do: one of four, --task with a value. */
 static weft_status apply_points(wh_cli *cli, const char *name, const char *value, weft_error *err) {
     if (cli->count || cli->list || cli->collect || cli->task >= 0) {
         return WEFT_FAIL(err, WEFT_E_CONFIG,
                          "%s: of --count, --list, --task and --collect take one", name);
     }
-    if (!value) {
-        *(name[2] == 'l' ? &cli->list : name[4] == 'u' ? &cli->count : &cli->collect) = true;
-        return WEFT_OK;
-    }
+    cli->count = strcmp(name, "--count") == 0;
+    cli->list = strcmp(name, "--list") == 0;
+    cli->collect = strcmp(name, "--collect") == 0;
+    if (!value) return WEFT_OK;
     if (wh_parse_int64(value, &cli->task) != WH_NUMBER_OK || cli->task < 0) {
         return WEFT_FAIL(err, WEFT_E_CONFIG,
                          "--task takes the number of a point, from 0, got '%.80s'", value);

@@ -3,6 +3,7 @@
 #include "host/config_load.h"
 #include "host/config_yaml.h"
 #include "host/json_util.h"
+#include "host/train_note.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -194,8 +195,8 @@ static bool says_ended(const char *folder) {
     return ended;
 }
 
-/* Whether a run folder's configuration is the one given. The classes that the run found in its rows
- * stand in the first alone; where they did not fit a list, in neither. */
+/* Whether a run folder's configuration has the results of the one given. The classes that the run
+ * found in its rows stand in the first alone; where they did not fit a list, in neither. */
 static bool is_same_job(const char *folder, weft_config *config) {
     weft_config *old = NULL;
     char *path = wh_path_join(folder, "config.resolved.yaml");
@@ -207,8 +208,9 @@ static bool is_same_job(const char *folder, weft_config *config) {
     bool same = st == WEFT_OK && weft_config_finish(old, NULL) == WEFT_OK &&
                 weft_config_finish(config, NULL) == WEFT_OK;
     for (size_t i = 0; same && i < weft_option_count(); i++) {
-        const char *key = weft_option_at(i)->key;
-        same = strcmp(weft_config_text(old, key), weft_config_text(config, key)) == 0;
+        const weft_option *option = weft_option_at(i);
+        same = wh_option_is_conduct(option) || strcmp(weft_config_text(old, option->key),
+                                                      weft_config_text(config, option->key)) == 0;
     }
     weft_config_free(old);
     free(path);
@@ -217,21 +219,15 @@ static bool is_same_job(const char *folder, weft_config *config) {
 
 weft_status wh_sweep_has_ended(bool *out, const wh_sweep_job *job, int64_t index, weft_error *err) {
     weft_config *config = NULL;
-    wh_text name = {0};
     *out = false;
     char *folder = wh_sweep_folder(job, index);
     if (!folder) return no_memory(err);
     weft_status st = WEFT_OK;
     if (says_ended(folder)) {
         st = wh_sweep_config(&config, job, index, err);
-        wh_sweep_name(&name, &job->sweep, index);
-        if (st == WEFT_OK) st = wh_text_check(&name, folder, err);
-        if (st == WEFT_OK) st = weft_config_set(config, "run.name", name.data, NULL, err);
-        if (st == WEFT_OK) st = weft_config_set(config, "run.output_dir", job->folder, NULL, err);
         *out = st == WEFT_OK && is_same_job(folder, config);
+        weft_config_free(config);
     }
-    wh_text_free(&name);
-    weft_config_free(config);
     free(folder);
     return st;
 }

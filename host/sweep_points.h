@@ -33,7 +33,8 @@ char *wh_sweep_folder(const wh_sweep_job *job, int64_t index);
 char **wh_sweep_command(const wh_sweep_job *job, int64_t index);
 void wh_sweep_command_free(char **argv);
 
-/* Whether the point's run has ended by itself, with the configuration that it would get now. */
+/* Whether the point's run has ended by itself, with the configuration that it would get now (but
+ * for options that change no result). */
 WEFT_NODISCARD weft_status wh_sweep_has_ended(bool *out, const wh_sweep_job *job, int64_t index,
                                               weft_error *err);
 

@@ -28,10 +28,10 @@ typedef struct wh_train_run {
      * and are written again by whoever goes on, from where `files` says. */
     bool is_pending;
     weft_round_report pending;
-    weft_client_report *pending_clients;         /* *own*ed, when they came from a checkpoint */
-    weft_check *pending_checks;                  /* likewise */
+    weft_client_report *pending_clients; /* *own*ed, when they came from a checkpoint */
+    weft_check *pending_checks;          /* likewise */
     double pending_seconds, pending_cpu_seconds; /* its training took */
-    json_t *files; /* wh_run_log_offsets before the lines of the last round */
+    json_t *files;                       /* wh_run_log_offsets before the lines of the last round */
 } wh_train_run;
 
 /* Load the model, then make the run folder and what is written once: nothing is left behind when

@@ -72,7 +72,7 @@ assert [r[0] for r in rows[1:]] == list("01234567"), rows
 assert [r[1:3] for r in rows[1:]] == [["4", "8"]] * 4 + [["2", "16"]] * 4, rows
 END
 cp out table
-expect 0 sweep lr.yaml
+expect 0 sweep lr.yaml run.threads=2 checkpoint.save_every=0 # which change no result
 [ "$(grep -c 'done before' err)" = 8 ] || fail 'the second call ran points again'
 same out table
 expect 0 sweep lr.yaml --collect --format json
@@ -82,6 +82,8 @@ runs = json.load(open("out"))
 assert [r["task"] for r in runs] == list(range(8))
 assert runs[2]["point"]["client.learning_rate"] == "0.001" and runs[2]["rounds_done"] == 2
 END
+expect 7 sweep lr.yaml client.batch_size=8 --task 5 # which would
+contains err 'client.batch_size=4, now it is 8'
 expect 0 compare runs/lr/*
 expect 0 report runs/lr/*
 expect 0 train --resume "$five" fl.num_rounds=3 --quiet
@@ -90,6 +92,18 @@ sed 's/\[1e-2, 0.001\]/[1e-2, 0.001, 3e-3]/' lr.yaml >more.yaml
 expect 0 sweep more.yaml run.name=lr
 [ "$(grep -c 'done before' err)" = 7 ] || fail 'a longer sweep ran points again' # one went further by hand
 [ "$(ls runs/lr | wc -l)" = 12 ] || fail "folders: $(ls runs/lr)"
+
+# ---- tasks at the same time, as on several machines, collected all the while
+pids=
+for task in 0 1 2 3; do
+    "$weft" sweep lr.yaml run.name=array --task $task --quiet >"out.$task" 2>"err.$task" &
+    pids="$pids $!"
+done
+for i in 1 2 3 4 5 6 7 8; do expect 0 sweep lr.yaml run.name=array --collect; done
+for pid in $pids; do wait $pid || { fail 'a task beside others failed'; cat err.?; }; done
+expect 0 sweep lr.yaml run.name=array --collect
+contains out '^4 of 8 points in runs/array; without a summary: task 4, 5, 6, 7$'
+for run in runs/array/*; do same "$run/metrics.jsonl" "runs/lr/${run#runs/array/}/metrics.jsonl"; done
 
 # ---- other commands
 expect 0 train lr.yaml run.name=plain --quiet

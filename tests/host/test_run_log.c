@@ -233,12 +233,10 @@ static void test_timing_events_and_log(void **state) {
     check_ok(wh_run_log_line(log, WEFT_LOG_WARN, "engine", "two\nlines", &err), &err);
     check_ok(wh_run_log_flush(log, true, &err), &err);
     assert_file(temp_path("r/timing.jsonl"),
-                "{\"round\": 1, \"seconds\": 0.5, \"cpu_seconds\": 0.75, \"eval_seconds\": 0.0, "
-                "\"tokens_per_s\": 200.0, "
+                "{\"round\": 1, \"seconds\": 0.5, \"cpu_seconds\": 0.75, \"eval_seconds\": 0.0, \"tokens_per_s\": 200.0, "
                 "\"client_updates_per_s\": 8.0, \"anonymous_bytes\": 1024, "
                 "\"peak_anonymous_bytes\": 2048, \"peak_rss_bytes\": 4096, \"packs\": 3}\n"
-                "{\"round\": 2, \"seconds\": 0.0, \"cpu_seconds\": 0.0, \"eval_seconds\": 0.0, "
-                "\"tokens_per_s\": null, "
+                "{\"round\": 2, \"seconds\": 0.0, \"cpu_seconds\": 0.0, \"eval_seconds\": 0.0, \"tokens_per_s\": null, "
                 "\"client_updates_per_s\": null, \"anonymous_bytes\": 0, "
                 "\"peak_anonymous_bytes\": 0, \"peak_rss_bytes\": 0, \"packs\": 0, "
                 "\"state_in_bytes\": 512, \"state_out_bytes\": 768, \"state_stayed\": 1, "
