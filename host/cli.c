@@ -1,6 +1,7 @@
 #include "host/cli.h"
 
 #include "host/names.h"
+#include "host/number.h"
 
 #include <string.h>
 
@@ -25,6 +26,10 @@ static const flag_row FLAGS[] = {
     {WH_FLAG_OUTPUT, "--output", 'o', "FILE", "where to write"},
     {WH_FLAG_PLOT, "--plot", 0, "FILE.html", "also draw it, as one page that needs nothing else"},
     {WH_FLAG_MARKDOWN, "--markdown", 0, NULL, "print the reference page of all options"},
+    {WH_FLAG_POINTS, "--count", 0, NULL, "print the number of points"},
+    {WH_FLAG_POINTS, "--list", 0, NULL, "print what each point sets, one line a point"},
+    {WH_FLAG_POINTS, "--task", 0, "N", "run point N alone, from 0: an index of a Slurm array"},
+    {WH_FLAG_POINTS, "--collect", 0, NULL, "run nothing, print the table of the runs there are"},
     {WH_FLAG_FORMAT, "--format", 0, "text|json", "how to print the result; default text"},
     {WH_FLAG_QUIET, "--quiet", 'q', NULL, "no log and no progress on stderr, only errors"},
     {WH_FLAG_NO_PROGRESS, "--no-progress", 0, NULL, "no live progress line"},
@@ -153,6 +158,23 @@ static weft_status add_word(wh_cli *cli, const char *word, weft_error *err) {
     return WEFT_OK;
 }
 
+/* What weft sweep is to do: one of four, --task with a value. */
+static weft_status apply_points(wh_cli *cli, const char *name, const char *value, weft_error *err) {
+    if (cli->count || cli->list || cli->collect || cli->task >= 0) {
+        return WEFT_FAIL(err, WEFT_E_CONFIG,
+                         "%s: of --count, --list, --task and --collect take one", name);
+    }
+    cli->count = strcmp(name, "--count") == 0;
+    cli->list = strcmp(name, "--list") == 0;
+    cli->collect = strcmp(name, "--collect") == 0;
+    if (!value) return WEFT_OK;
+    if (wh_parse_int64(value, &cli->task) != WH_NUMBER_OK || cli->task < 0) {
+        return WEFT_FAIL(err, WEFT_E_CONFIG,
+                         "--task takes the number of a point, from 0, got '%.80s'", value);
+    }
+    return WEFT_OK;
+}
+
 static weft_status apply_flag(wh_cli *cli, const flag_row *row, const char *value,
                               weft_error *err) {
     switch ((wh_flag)row->bit) {
@@ -170,6 +192,8 @@ static weft_status apply_flag(wh_cli *cli, const flag_row *row, const char *valu
     case WH_FLAG_MARKDOWN:
         cli->markdown = true;
         break;
+    case WH_FLAG_POINTS:
+        return apply_points(cli, row->name, value, err);
     case WH_FLAG_PREDICTIONS:
         cli->predictions = value;
         break;
@@ -242,6 +266,7 @@ weft_status wh_cli_parse(wh_cli *out, const wh_verb *const *verbs, size_t n_verb
                          const char *const *argv, weft_error *err) {
     memset(out, 0, sizeof *out);
     out->split = WEFT_SPLIT_TEST;
+    out->task = -1;
     if (argc < 1) {
         return WEFT_FAIL(err, WEFT_E_CONFIG, "no command given; weft help lists the commands");
     }

@@ -28,7 +28,8 @@ typedef enum wh_flag {
     WH_FLAG_MARKDOWN = 1 << 9,
     WH_FLAG_RESUME = 1 << 10,
     WH_FLAG_PLOT = 1 << 11,
-    WH_FLAG_SLURM = 1 << 12, /* all of wh_slurm_flag */
+    WH_FLAG_SLURM = 1 << 12,  /* all of wh_slurm_flag */
+    WH_FLAG_POINTS = 1 << 13, /* --count, --list, --task, --collect */
 } wh_flag;
 
 /* What `weft slurm` asks of the cluster: flags under one bit, whose values are kept as text and
@@ -78,6 +79,8 @@ typedef struct wh_cli {
     const char *plot;
     const char *resume; /* "auto" or a path */
     const char *slurm[WH_SLURM_FLAGS];
+    bool count, list, collect;
+    int64_t task; /* --task; -1 when absent */
 } wh_cli;
 
 struct wh_verb {

@@ -1,5 +1,6 @@
 #include "host/exit_code.h"
 
+#include <signal.h>
 #include <stdio.h>
 
 int wh_exit_code(weft_status status, int signal, bool goes_on) {
@@ -32,6 +33,32 @@ int wh_exit_code(weft_status status, int signal, bool goes_on) {
         return signal > 0 ? WH_EXIT_SIGNAL + signal : WH_EXIT_BUG;
     }
     return WH_EXIT_BUG;
+}
+
+weft_status wh_exit_status(int code) {
+    switch (code) {
+    case WH_EXIT_OK:
+        return WEFT_OK;
+    case WH_EXIT_USAGE:
+        return WEFT_E_CONFIG;
+    case WH_EXIT_DATA:
+        return WEFT_E_DATA;
+    case WH_EXIT_MEMORY:
+    case WH_EXIT_SIGNAL + SIGKILL:
+        return WEFT_E_MEM;
+    case WH_EXIT_DIVERGED:
+        return WEFT_E_DIVERGED;
+    case WH_EXIT_DEVICE:
+        return WEFT_E_DEVICE;
+    case WH_EXIT_RESUME:
+        return WEFT_E_RESUME;
+    case WH_EXIT_OUTPUT:
+        return WEFT_E_OUTPUT;
+    case WH_EXIT_RESUME_LATER:
+        return WEFT_E_STOPPED;
+    default:
+        return WEFT_E_ARG;
+    }
 }
 
 void wh_exit_line(char *out, size_t n, weft_status status, const weft_error *err) {

@@ -29,6 +29,11 @@ typedef enum wh_exit {
  * `goes_on` says that there is a checkpoint to go on from. */
 int wh_exit_code(weft_status status, int signal, bool goes_on);
 
+/* The status behind the exit code of a run of this program, for the parent that answers for it.
+ * Codes that no command ends with count as a bug, but 128 + SIGKILL: who kills programs so is
+ * mostly the system, for lack of memory. */
+weft_status wh_exit_status(int code);
+
 /* The one line that people get on stderr when a command fails: "weft: error: <text>\n", control
  * characters replaced by '?'. Writes at most n bytes with the terminating zero; never fails. */
 void wh_exit_line(char *out, size_t n, weft_status status, const weft_error *err);

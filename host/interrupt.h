@@ -6,7 +6,13 @@
 #ifndef WEFT_HOST_INTERRUPT_H
 #define WEFT_HOST_INTERRUPT_H
 
-/* Catch the three from now on. */
+#include <signal.h>
+
+/* weft sweep asks its runs to stop with this one, any number of times: a run may have got the
+ * signal that the sweep got, as from a terminal or a batch system, and that must not make two. */
+#define WH_INTERRUPT_REQUEST SIGUSR2
+
+/* Catch the three, and the request, from now on. */
 void wh_interrupt_install(void);
 /* Number of the first signal caught, 0 when there was none. */
 int wh_interrupt_signal(void);

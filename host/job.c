@@ -128,9 +128,30 @@ static weft_status open_partition(wh_job *job, weft_error *err) {
     return WEFT_OK;
 }
 
+/* The section `sweep` belongs to weft sweep, whose runs set swept options on the command line. */
+static void tell_sweep(wh_job *job, const wh_sweep *sweep, const char *path, const wh_cli *cli) {
+    for (int i = 0; i < cli->n_sets; i++) {
+        const weft_option *option = weft_option_find(cli->set[i].key, NULL);
+        for (int k = 0; k < sweep->n_keys; k++)
+            if (sweep->key[k] == option) return;
+    }
+    wh_log_warn(&job->log,
+                "%s holds a sweep of %" PRId64 " points: here the settings outside of it count; "
+                "weft sweep runs them",
+                path, sweep->n_points);
+}
+
+static weft_status load_config(wh_job *job, const char *path, const wh_cli *cli, weft_error *err) {
+    wh_sweep sweep = {0};
+    const weft_status st = wh_config_load_sweep(&job->config, &sweep, path, cli, err);
+    if (st == WEFT_OK && sweep.n_points > 0) tell_sweep(job, &sweep, path, cli);
+    wh_sweep_free(&sweep);
+    return st;
+}
+
 static weft_status open_all(wh_job *job, const char *path, const wh_cli *cli, unsigned needs,
                             weft_error *err) {
-    WEFT_TRY(wh_config_load(&job->config, path, cli, err));
+    WEFT_TRY(load_config(job, path, cli, err));
     if (needs & (WH_JOB_MODEL | WH_JOB_WEIGHTS | WH_JOB_TRAIN | WH_JOB_TEST)) {
         WEFT_TRY(open_model(job, needs & WH_JOB_WEIGHTS, err));
     }

@@ -39,7 +39,7 @@ static weft_status load_config(wh_run_view *v, weft_error *err) {
     WEFT_TRY(load_text(&v->config_text, v->folder, "config.resolved.yaml", err));
     if (!v->config_text) return WEFT_OK;
     WEFT_TRY(weft_config_new(&v->config, err));
-    if (wh_config_yaml_parse(v->config, v->config_text, strlen(v->config_text),
+    if (wh_config_yaml_parse(v->config, NULL, v->config_text, strlen(v->config_text),
                              "config.resolved.yaml", NULL) != WEFT_OK) {
         weft_config_free(v->config);
         v->config = NULL;

@@ -5,7 +5,7 @@
 
 #include "host/text.h"
 
-#define WH_TEXT_TABLE_COLUMNS 16
+#define WH_TEXT_TABLE_COLUMNS 80
 
 typedef struct wh_text_table {
     int n_columns;

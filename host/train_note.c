@@ -218,15 +218,23 @@ json_t *wh_train_note(const wh_train_run *run, const json_t *files) {
 
 /* ---- checking ---- */
 
-/* Options that change no bit of what a run computes or writes for comparison. */
-static bool may_differ(const weft_config *config, const weft_option *option) {
+bool wh_option_is_conduct(const weft_option *option) {
     static const char *const sections[] = {"engine", "checkpoint", "log"};
-    static const char *const keys[] = {
-        "run.name",   "run.output_dir", "run.overwrite", "run.threads",    "run.check",
-        "run.device", "run.dtype",      "model.path",    "lora.init_from", "data.train",
-        "data.test",  "data.format",    "partition.file"};
+    static const char *const keys[] = {"run.name", "run.output_dir", "run.overwrite", "run.threads",
+                                       "run.check"};
     for (size_t i = 0; i < COUNT(sections); i++)
         if (strcmp(option->section, sections[i]) == 0) return true;
+    for (size_t i = 0; i < COUNT(keys); i++)
+        if (strcmp(option->key, keys[i]) == 0) return true;
+    return false;
+}
+
+/* Beside those: where and in what the run computes, which the engine's state tells, and where files
+ * lie. */
+static bool may_differ(const weft_config *config, const weft_option *option) {
+    static const char *const keys[] = {"run.device", "run.dtype", "model.path",  "lora.init_from",
+                                       "data.train", "data.test", "data.format", "partition.file"};
+    if (wh_option_is_conduct(option)) return true;
     for (size_t i = 0; i < COUNT(keys); i++)
         if (strcmp(option->key, keys[i]) == 0) return true;
     if (strcmp(option->key, "fl.num_rounds") != 0) return false;

@@ -10,6 +10,11 @@
  * NULL when memory is out. */
 json_t *wh_train_note(const wh_train_run *run, const json_t *files);
 
+/* Whether an option only says how a run is carried out and kept (engine.*, checkpoint.*, log.*,
+ * run.name, run.threads ...): it changes no bit of what the run computes or writes for comparison.
+ */
+bool wh_option_is_conduct(const weft_option *option);
+
 /* Whether a run with this configuration and engine may go on from the note; `where` opens the
  * messages. WEFT_E_RESUME names the first option that differs and both values. Options that change
  * no result (engine.*, checkpoint.*, log.*, run.threads …) may differ, files may lie elsewhere

@@ -6,6 +6,7 @@
 #include "host/cli.h"
 
 extern const wh_verb wh_verb_train;
+extern const wh_verb wh_verb_sweep;
 extern const wh_verb wh_verb_eval;
 extern const wh_verb wh_verb_plan;
 extern const wh_verb wh_verb_bench;

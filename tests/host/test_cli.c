@@ -30,7 +30,17 @@ static const wh_verb COMPARE = {.name = "compare",
                                 .max_words = WH_CLI_MAX_WORDS,
                                 .flags = WH_FLAG_FORMAT | WH_FLAG_OUTPUT | WH_FLAG_SPLIT,
                                 .run = never};
-static const wh_verb *const VERBS[] = {&TRAIN, &COMPARE};
+static const wh_verb SWEEP = {.name = "sweep",
+                              .words = "job.yaml",
+                              .summary = "sweep",
+                              .details = "Sweeps.",
+                              .example = "weft sweep job.yaml",
+                              .min_words = 1,
+                              .max_words = 1,
+                              .flags = WH_FLAG_SET | WH_FLAG_POINTS,
+                              .run = never};
+static const wh_verb *const VERBS[] = {&TRAIN, &COMPARE, &SWEEP};
+enum { N_VERBS = (int)(sizeof VERBS / sizeof VERBS[0]) };
 
 static wh_cli cli;
 static weft_error error;
@@ -40,7 +50,7 @@ static weft_status parse(const char *const *argv) {
     int argc = 0;
     while (argv[argc]) argc++;
     memset(&error, 0, sizeof error);
-    return wh_cli_parse(&cli, VERBS, 2, argc, argv, &error);
+    return wh_cli_parse(&cli, VERBS, N_VERBS, argc, argv, &error);
 }
 #define PARSE(...) parse((const char *const[]){__VA_ARGS__, NULL})
 
@@ -83,6 +93,29 @@ static void values_may_hold_anything(void **state) {
     assert_int_equal(cli.split, WEFT_SPLIT_TRAIN);
 }
 
+static void points(void **state) {
+    (void)state;
+    check_ok(PARSE("sweep", "a"), &error);
+    assert_true(cli.task == -1 && !cli.count && !cli.list && !cli.collect);
+    check_ok(PARSE("sweep", "a", "--count"), &error);
+    assert_true(cli.task == -1 && cli.count && !cli.list && !cli.collect);
+    check_ok(PARSE("sweep", "a", "--list"), &error);
+    assert_true(cli.task == -1 && !cli.count && cli.list && !cli.collect);
+    check_ok(PARSE("sweep", "a", "--collect"), &error);
+    assert_true(cli.task == -1 && !cli.count && !cli.list && cli.collect);
+    check_ok(PARSE("sweep", "a", "--task", "0"), &error);
+    assert_true(cli.task == 0 && !cli.count && !cli.list && !cli.collect);
+    check_ok(PARSE("sweep", "a", "--task=123"), &error);
+    assert_true(cli.task == 123);
+    refused(PARSE("sweep", "a", "--task", "-1"), "from 0, got '-1'");
+    refused(PARSE("sweep", "a", "--task", "1x"), "from 0, got '1x'");
+    refused(PARSE("sweep", "a", "--task", "9223372036854775808"), "from 0");
+    refused(PARSE("sweep", "a", "--task"), "needs a value");
+    refused(PARSE("sweep", "a", "--task", "0", "--count"), "take one");
+    refused(PARSE("sweep", "a", "--list", "--collect"), "take one");
+    refused(PARSE("train", "a", "--count"), "has no flag --count");
+}
+
 static void help_and_version(void **state) {
     (void)state;
     check_ok(PARSE("--version"), &error);
@@ -101,7 +134,7 @@ static void help_and_version(void **state) {
 
 static void usage_errors(void **state) {
     (void)state;
-    refused(wh_cli_parse(&cli, VERBS, 2, 0, NULL, &error), "no command");
+    refused(wh_cli_parse(&cli, VERBS, N_VERBS, 0, NULL, &error), "no command");
     refused(PARSE("tarin", "x"), "did you mean 'train'");
     refused(PARSE("zzzzzzzz"), "weft help");
     refused(PARSE("help", "compar"), "did you mean 'compare'");
@@ -167,9 +200,13 @@ static void help_texts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(words_and_flags),       cmocka_unit_test(values_may_hold_anything),
-        cmocka_unit_test(help_and_version),      cmocka_unit_test(usage_errors),
-        cmocka_unit_test(many_sets_are_bounded), cmocka_unit_test(help_texts),
+        cmocka_unit_test(words_and_flags),
+        cmocka_unit_test(values_may_hold_anything),
+        cmocka_unit_test(help_and_version),
+        cmocka_unit_test(usage_errors),
+        cmocka_unit_test(many_sets_are_bounded),
+        cmocka_unit_test(help_texts),
+        cmocka_unit_test(points),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

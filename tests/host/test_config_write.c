@@ -22,7 +22,7 @@ static void write_read_and_compare(const char *const *pairs, bool comments) {
     wh_text text = {0};
     wh_config_write(&text, config, comments);
     check_ok(wh_text_check(&text, "config", &err), &err);
-    check_ok(wh_config_yaml_parse(again, text.data, text.len, "written", &err), &err);
+    check_ok(wh_config_yaml_parse(again, NULL, text.data, text.len, "written", &err), &err);
     for (size_t i = 0; i < weft_option_count(); i++) {
         const char *key = weft_option_at(i)->key;
         assert_string_equal(weft_config_text(again, key), weft_config_text(config, key));

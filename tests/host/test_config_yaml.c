@@ -25,7 +25,7 @@ static int gone(void **state) {
 }
 
 static weft_status parse(const char *text) {
-    return wh_config_yaml_parse(config, text, strlen(text), "job.yaml", &error);
+    return wh_config_yaml_parse(config, NULL, text, strlen(text), "job.yaml", &error);
 }
 
 /* Refused with exactly this place and this phrase. */
@@ -152,7 +152,7 @@ static void bounds(void **state) {
     size_t n = WH_YAML_MAX_BYTES + 1;
     memset(big, '#', n);
     big[n] = '\0';
-    assert_int_equal(wh_config_yaml_parse(config, big, n, "job.yaml", &error), WEFT_E_CONFIG);
+    assert_int_equal(wh_config_yaml_parse(config, NULL, big, n, "job.yaml", &error), WEFT_E_CONFIG);
     memcpy(big, "run: {name: ", 12);
     memset(big + 12, 'n', 20000);
     memcpy(big + 20012, "}\n", 3);
@@ -164,15 +164,15 @@ static void bounds(void **state) {
 
 static void files(void **state) {
     (void)state;
-    assert_int_equal(wh_config_yaml_read(config, "no/such/job.yaml", &error), WEFT_E_CONFIG);
+    assert_int_equal(wh_config_yaml_read(config, NULL, "no/such/job.yaml", &error), WEFT_E_CONFIG);
     assert_non_null(strstr(error.text, "no/such/job.yaml: cannot open"));
-    assert_int_equal(wh_config_yaml_read(config, "/", &error), WEFT_E_CONFIG);
+    assert_int_equal(wh_config_yaml_read(config, NULL, "/", &error), WEFT_E_CONFIG);
     char path[] = "/tmp/weft-test-yaml-XXXXXX";
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, "lora: {r: 3}\n", 13), 13);
     (void)close(fd);
-    check_ok(wh_config_yaml_read(config, path, &error), &error);
+    check_ok(wh_config_yaml_read(config, NULL, path, &error), &error);
     assert_int_equal(weft_config_int(config, "lora.r"), 3);
     (void)unlink(path);
 }

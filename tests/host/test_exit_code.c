@@ -27,6 +27,17 @@ static void codes(void **state) {
     assert_int_equal(wh_exit_code(WEFT_E_DATA, 15, false), 3);
 }
 
+/* What a parent makes of the code of a child ends it with the same code. */
+static void codes_of_children(void **state) {
+    (void)state;
+    for (int code = 0; code <= 8; code++)
+        assert_int_equal(wh_exit_code(wh_exit_status(code), 0, true), code);
+    assert_int_equal(wh_exit_code(wh_exit_status(75), 0, true), 75);
+    assert_int_equal(wh_exit_code(wh_exit_status(128 + 9), 0, true), 4);
+    assert_int_equal(wh_exit_code(wh_exit_status(128 + 11), 0, true), 1);
+    assert_int_equal(wh_exit_code(wh_exit_status(127), 0, true), 1);
+}
+
 static void line(void **state) {
     (void)state;
     char out[64];
@@ -43,6 +54,7 @@ static void line(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(codes), cmocka_unit_test(line)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(codes), cmocka_unit_test(codes_of_children),
+                                       cmocka_unit_test(line)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
