@@ -26,7 +26,7 @@ void ops_must(ops_bench *b, weft_status st);
 
 wk_tensor ops_zeros(ops_bench *b, wk_dtype type, int64_t rows, int64_t cols);
 wk_tensor ops_random(ops_bench *b, wk_dtype type, int64_t rows, int64_t cols); /* in [-1/2, 1/2) */
-wk_tensor ops_ones(ops_bench *b, int64_t n); /* f64 */
+wk_tensor ops_ones(ops_bench *b, int64_t n);                                   /* f64 */
 wk_tensor ops_ints(ops_bench *b, const int32_t *values, int64_t n);
 wk_tensor ops_ascending(ops_bench *b, int64_t n, int64_t step); /* 0, step, 2 step … */
 

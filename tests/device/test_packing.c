@@ -67,7 +67,8 @@ static void check_fda(const wk_backend *plugin, const char *estimator, const cha
                                     "fl.sync",        "fda-opt", "client.local_epochs", "1",
                                     "fda.max_checks", "2",       "fda.sketch",          sketch,
                                     "fda.estimator",  estimator};
-        const packing_setup setup = {"cuda", plugin, "17", "1", i ? "4096" : "150", more, 14, NULL, 0};
+        const packing_setup setup = {"cuda", plugin, "17", "1", i ? "4096" : "150",
+                                     more,   14,     NULL, 0};
         out[i] = packing_run(&setup);
     }
     (void)snprintf(what, sizeof what, "fda-opt, %s, %s: any packing", estimator, sketch);

@@ -386,8 +386,8 @@ static void test_all_clients_lost(void **state) {
     kept_finish(&j);
 }
 
-/* An update that a float32 can hold and that cannot be added up (kernels/exact_sum.h): its client is
- * left out, and what the others say decides. */
+/* An update that a float32 can hold and that cannot be added up (kernels/exact_sum.h): its client
+ * is left out, and what the others say decides. */
 static void test_an_update_far_too_large(void **state) {
     (void)state;
     weft_error err = {0};
