@@ -143,10 +143,13 @@ static void sums_are_exact(void **state) {
         assert_memory_equal(y[way].data, y[0].data, P * sizeof(double));
     }
     for (int j = 0; j < P; j++) {
-        for (int k = 0; k < N; k++)
-            sum[j] += (long double)weight[k] *
-                      ((double)((float *)wk_row_ptr(w, k))[j] - (double)((float *)anchor.data)[j]);
-        assert_true(fabsl(sum[j] - ((double *)y[0].data)[j]) < 0x1p-33L); /* of some 2^19 */
+        for (int k = 0; k < N; k++) {
+            const double d =
+                (double)((float *)wk_row_ptr(w, k))[j] - (double)((float *)anchor.data)[j];
+            sum[j] += (long double)weight[k] * (long double)d;
+        }
+        const long double off = sum[j] - (long double)((double *)y[0].data)[j];
+        assert_true(fabsl(off) < 0x1p-33L); /* of some 2^19 */
     }
     fx_check_guards(&f);
     fx_free(&f);
