@@ -150,7 +150,7 @@ void ops_bench_server(ops_bench *b, int64_t slots, int64_t p) {
     ops_line(b, "update_add", OPS_SHAPE(slots, p, 0), 1, call_update_add,
              &(wk_update_add_args){words, w, anchor, ops_ones(b, slots)});
     ops_line(b, "sum_read", OPS_SHAPE(p, 0, 0), 1, call_sum_read,
-             &(wk_sum_read_args){.y = acc, .acc = words, .scale = 1});
+             &(wk_sum_read_args){.y = acc, .acc = words});
     ops_line(b, "weighted_sum", OPS_SHAPE(slots, p, 0), 1, call_weighted_sum,
              &(wk_weighted_sum_args){.y = acc, .x = w, .weight = weight});
     bench_variance(b, slots, p, w, anchor, acc);

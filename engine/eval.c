@@ -41,19 +41,14 @@ static weft_status collect(void *ud, weft_engine *e, int64_t first, int64_t coun
 /* The outputs of all rows: each rank takes a share of them. */
 static weft_status forward_all(weft_engine *e, const weft_rows *data, const int32_t *rows,
                                int64_t n, int64_t share, float *outputs) {
-    const weft_comm *comm = e->ranks.comm;
     const int64_t begin = e->ranks.rank * share < n ? e->ranks.rank * share : n,
                   end = begin + share < n ? begin + share : n;
     const size_t bytes = (size_t)share * (size_t)e->model.num_labels * sizeof *outputs;
     const we_adapters global = {.w = e->server.x};
     WEFT_TRY(
         we_forward_rows(e, data, rows, begin, end, &global, WEFT_PHASE_EVAL, collect, outputs));
-    if (!comm) return WEFT_OK;
-    WEFT_TRY(we_ranks_meet(e, WEFT_OK));
-    weft_error err = {0};
-    const weft_status st = comm->allgather(
-        comm->ud, (unsigned char *)outputs + (size_t)e->ranks.rank * bytes, bytes, outputs, &err);
-    return st == WEFT_OK ? st : we_ranks_lost(e, st, &err);
+    return we_ranks_allgather(e, (unsigned char *)outputs + (size_t)e->ranks.rank * bytes, bytes,
+                              outputs);
 }
 
 weft_status we_score(weft_engine *e, const weft_rows *data, const int32_t *rows, int64_t n,

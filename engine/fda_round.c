@@ -235,8 +235,7 @@ static weft_status distances(weft_engine *e, int32_t n) {
 static weft_status exact_variance(weft_engine *e, int32_t n, weft_check *c) {
     we_fda *f = &e->fda;
     wk_fill_args zero = {.y = e->server.acc};
-    wk_sum_read_args mean = {
-        .y = e->server.mean, .acc = e->server.acc, .base = global(e), .scale = 1};
+    wk_sum_read_args mean = {.y = e->server.mean, .acc = e->server.acc, .base = global(e)};
     WEFT_TRY(wk_fill(e->dev, &zero));
     if (n > 0) WEFT_TRY(we_add_updates(e, n, f->own_shares));
     WEFT_TRY(we_ranks_sum_tensor(e, e->server.acc));

@@ -130,7 +130,8 @@ static int32_t who_failed(const we_greeting *all, int32_t n) {
     return first;
 }
 
-weft_status we_ranks_lost(weft_engine *e, weft_status st, const weft_error *err) {
+/* The exchange itself failed: no more meetings. */
+static weft_status lost(weft_engine *e, weft_status st, const weft_error *err) {
     e->ranks.parted = true;
     e->ctx.err = *err;
     return e->ctx.err.status = st;
@@ -147,7 +148,7 @@ weft_status we_ranks_meet(weft_engine *e, weft_status st) {
         r->parted = true;
     }
     const weft_status met = r->comm->allgather(r->comm->ud, &mine, sizeof mine, all, &err);
-    if (met != WEFT_OK) return st != WEFT_OK ? st : we_ranks_lost(e, met, &err);
+    if (met != WEFT_OK) return st != WEFT_OK ? st : lost(e, met, &err);
     const int32_t who = who_failed(all, r->size);
     if (who < 0 || st != WEFT_OK) return st;
     r->parted = true;
@@ -155,19 +156,25 @@ weft_status we_ranks_meet(weft_engine *e, weft_status st) {
     return WEFT_FAIL(&e->ctx.err, (weft_status)all[who].status, "rank %d: %s", who, all[who].text);
 }
 
+weft_status we_ranks_allgather(weft_engine *e, const void *in, size_t bytes, void *out) {
+    const weft_comm *comm = e->ranks.comm;
+    weft_error err = {0};
+    if (!comm) return WEFT_OK;
+    WEFT_TRY(we_ranks_meet(e, WEFT_OK));
+    const weft_status st = comm->allgather(comm->ud, in, bytes, out, &err);
+    return st == WEFT_OK ? st : lost(e, st, &err);
+}
+
 weft_status we_ranks_gather(weft_engine *e, const void *own, size_t bytes, void *all) {
     we_ranks *r = &e->ranks;
-    weft_error err = {0};
     int32_t taken[WEFT_MAX_RANKS] = {0};
     if (!r->comm) {
         if (own != all) memcpy(all, own, (size_t)r->n_own * bytes);
         return WEFT_OK;
     }
-    WEFT_TRY(we_ranks_meet(e, WEFT_OK));
     const size_t block = (size_t)r->cap * bytes;
     memcpy(r->send, own, (size_t)r->n_own * bytes);
-    const weft_status st = r->comm->allgather(r->comm->ud, r->send, block, r->all, &err);
-    if (st != WEFT_OK) return we_ranks_lost(e, st, &err);
+    WEFT_TRY(we_ranks_allgather(e, r->send, block, r->all));
     for (int32_t i = 0; i < e->cohort_size; i++) {
         const int32_t from = r->rank_of[i];
         memcpy((unsigned char *)all + (size_t)i * bytes,
@@ -182,7 +189,7 @@ weft_status we_ranks_sum(weft_engine *e, int64_t *words, int64_t n) {
     if (!r->comm) return WEFT_OK;
     WEFT_TRY(we_ranks_meet(e, WEFT_OK));
     const weft_status st = r->comm->sum(r->comm->ud, words, n, &err);
-    return st == WEFT_OK ? st : we_ranks_lost(e, st, &err);
+    return st == WEFT_OK ? st : lost(e, st, &err);
 }
 
 weft_status we_ranks_sum_tensor(weft_engine *e, wk_tensor t) {

@@ -43,8 +43,10 @@ void we_ranks_deal(weft_engine *e);
 
 /* All ranks are here and well: else the status of the first that is not, text included. */
 WEFT_NODISCARD weft_status we_ranks_meet(weft_engine *e, weft_status st);
-/* The exchange itself failed: takes its error over; no more meetings. Returns st. */
-weft_status we_ranks_lost(weft_engine *e, weft_status st, const weft_error *err);
+/* in (bytes) of every rank into out (size, bytes), by rank, `in` being its place in out or apart.
+ * Alone: nothing happens, so that `in` must be out. */
+WEFT_NODISCARD weft_status we_ranks_allgather(weft_engine *e, const void *in, size_t bytes,
+                                              void *out);
 /* own (n_own, bytes) of every rank into all (cohort, bytes), in cohort order. They may overlap only
  * when they are the same and this rank is alone. */
 WEFT_NODISCARD weft_status we_ranks_gather(weft_engine *e, const void *own, size_t bytes,

@@ -106,7 +106,7 @@ static weft_status server_step(weft_engine *e, double weight_sum) {
     double beta1 = kind == WK_SERVER_AVGM      ? cfg->server_momentum
                    : kind == WK_SERVER_ADAGRAD ? 0.0
                                                : cfg->server_beta1;
-    wk_sum_read_args sum = {.y = e->server.mean, .acc = e->server.acc, .scale = 1};
+    wk_sum_read_args sum = {.y = e->server.mean, .acc = e->server.acc};
     WEFT_TRY(wk_sum_read(e->dev, &sum));
     wk_server_step_args a = {.x = wk_vec(e->server.x.data, WK_F32, e->model.lora.size),
                              .delta = e->server.mean,

@@ -359,10 +359,9 @@ typedef struct {
     wk_tensor acc, w, anchor, weight;
 } wk_update_add_args;
 
-/* y = base + scale * (what acc holds), in double. acc (2, P) i64, base (P) opt → y (P) f64. */
+/* y = base + what acc holds, in double. acc (2, P) i64, base (P) opt → y (P) f64. */
 typedef struct {
     wk_tensor y, acc, base;
-    double scale;
 } wk_sum_read_args;
 
 /* y[p] = sum over n of weight[n] * x[n, p], in order of n, in double.

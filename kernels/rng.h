@@ -7,13 +7,9 @@
 #ifndef WK_RNG_H
 #define WK_RNG_H
 
-#include <stdint.h>
+#include "kernels/inline.h"
 
-#if defined(__CUDACC__)
-#    define WK_HD static __host__ __device__ __forceinline__
-#else
-#    define WK_HD static inline
-#endif
+#include <stdint.h>
 
 /* What a stream is for. Never renumber: recorded runs depend on it. */
 typedef enum wk_rng_purpose {

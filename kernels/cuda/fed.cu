@@ -13,14 +13,11 @@ __global__ __launch_bounds__(THREADS) void update_add_k(int64_t *high, int64_t *
     const int64_t i = (int64_t)blockIdx.x * THREADS + (int)threadIdx.x;
     if (i >= p) return;
     const double from = (double)anchor[i];
-    long long h = 0, l = 0;
+    int64_t h = 0, l = 0;
     for (int64_t k = 0; k < rows; k++) {
         const double share = weight[k];
         if (!(share < 0 || share > 0)) continue;
-        const double term = __dmul_rn(share, (double)w[k * ld + i] - from);
-        const long long whole = llrint(term * WK_SUM_HIGH);
-        h += whole;
-        l += llrint((term - (double)whole * (1 / WK_SUM_HIGH)) * WK_SUM_LOW);
+        wk_sum_add(&h, &l, __dmul_rn(share, (double)w[k * ld + i] - from));
     }
     high[i] += h;
     low[i] += l;
@@ -41,12 +38,10 @@ static weft_status cuda_update_add(wk_dev *dev, const wk_update_add_args *a) {
 /* 28 B/param: both words and base read, y written. */
 __global__ __launch_bounds__(THREADS) void sum_read_k(double *y, const int64_t *high,
                                                       const int64_t *low, const float *base,
-                                                      double scale, int64_t p) {
+                                                      int64_t p) {
     const int64_t i = (int64_t)blockIdx.x * THREADS + (int)threadIdx.x;
     if (i >= p) return;
-    const double value = __dadd_rn((double)high[i] * (1 / WK_SUM_HIGH),
-                                   (double)low[i] * (1 / WK_SUM_LOW));
-    const double sum = __dmul_rn(scale, value);
+    const double sum = wk_sum_value(high[i], low[i]);
     y[i] = base ? __dadd_rn((double)base[i], sum) : sum;
 }
 
@@ -55,7 +50,7 @@ static weft_status cuda_sum_read(wk_dev *dev, const wk_sum_read_args *a) {
     if (p > 0)
         LAUNCH(dev, sum_read_k, (unsigned)ceil_div(p, THREADS), THREADS, 0, (double *)a->y.data,
                (const int64_t *)wk_row_ptr(a->acc, 0), (const int64_t *)wk_row_ptr(a->acc, 1),
-               (const float *)a->base.data, a->scale, p);
+               (const float *)a->base.data, p);
     return cuda_launched(dev, "sum_read");
 }
 

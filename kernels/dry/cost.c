@@ -218,7 +218,7 @@ dry_cost dry_cost_update_add(const wk_update_add_args *a) {
 }
 
 dry_cost dry_cost_sum_read(const wk_sum_read_args *a) {
-    return (dry_cost){5 * numel(a->y), BYTES(a->y, a->acc, a->base)};
+    return (dry_cost){4 * numel(a->y), BYTES(a->y, a->acc, a->base)};
 }
 
 dry_cost dry_cost_weighted_sum(const wk_weighted_sum_args *a) {

@@ -23,7 +23,7 @@ weft_status ref_sum_read(wk_dev *dev, const wk_sum_read_args *a) {
     double *y = a->y.data;
     WK_PARALLEL_FOR(dev)
     for (int64_t j = 0; j < a->y.dim[0]; j++) {
-        const double sum = a->scale * wk_sum_value(high[j], low[j]);
+        const double sum = wk_sum_value(high[j], low[j]);
         y[j] = base ? (double)base[j] + sum : sum;
     }
     return WEFT_OK;

@@ -224,11 +224,11 @@ static weft_status run_sum_read(op_run *r) {
         op_set(acc, 0, j, 0x1p30 * op_at(noise, 0, j));
         op_set(acc, 1, j, 0x1p40 * op_at(noise, 1, j));
         const double sum = ldexp(op_at(acc, 0, j), -20) + ldexp(op_at(acc, 1, j), -63);
-        op_want(y, j, 0, 0.3 * sum + (r->s->full ? op_at(base, j, 0) : 0));
+        op_want(y, j, 0, sum + (r->s->full ? op_at(base, j, 0) : 0));
     }
     WEFT_TRY(op_upload(r));
     const wk_tensor none = {0};
-    return wk_sum_read(r->dev, &(wk_sum_read_args){y->t, acc->t, r->s->full ? base->t : none, 0.3});
+    return wk_sum_read(r->dev, &(wk_sum_read_args){y->t, acc->t, r->s->full ? base->t : none});
 }
 
 static weft_status run_weighted_sum(op_run *r) {

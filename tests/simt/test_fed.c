@@ -45,7 +45,7 @@ static void test_update_add(wk_dev *dev, wk_dev *ref, int64_t n, int64_t p) {
         wk_tensor y[2] = {doubles(p, 4, 0), doubles(p, 4, 0)}, none = {0};
         for (int i = 0; i < 2; i++)
             DO(wk_sum_read(i ? ref : dev,
-                           &(wk_sum_read_args){y[i], got, with_base ? anchor : none, 1.0 / 3.0}));
+                           &(wk_sum_read_args){y[i], got, with_base ? anchor : none}));
         EXPECT(same(y[0], y[1]), "sum_read: not ref's, P = %d", (int)p);
         release(y[0], 0), release(y[1], 0);
     }
