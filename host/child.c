@@ -25,17 +25,15 @@ void wh_child_setup(void) {
     (void)sigprocmask(SIG_BLOCK, &awaited, &before);
 }
 
-/* From now on these signals end the process. */
+/* From now on Ctrl-C ends the process; the others may be repeated (interrupt.h). */
 static void note_stop(int number) {
-    sigset_t stops;
-    (void)sigemptyset(&stops);
-    for (int i = 0; i < N_STOPS; i++) {
-        (void)signal(STOPS[i], SIG_DFL);
-        (void)sigaddset(&stops, STOPS[i]);
-        (void)sigdelset(&awaited, STOPS[i]);
-    }
-    stop = number;
-    (void)sigprocmask(SIG_UNBLOCK, &stops, NULL);
+    sigset_t ctrl_c;
+    if (!stop) stop = number;
+    (void)signal(SIGINT, SIG_DFL);
+    (void)sigdelset(&awaited, SIGINT);
+    (void)sigemptyset(&ctrl_c);
+    (void)sigaddset(&ctrl_c, SIGINT);
+    (void)sigprocmask(SIG_UNBLOCK, &ctrl_c, NULL);
 }
 
 int wh_child_stop(void) {

@@ -2,8 +2,8 @@
  * context and its peaks with it when it ends, and one that crashes or is killed for lack of memory
  * does not take its parent along. It dies with its parent, however that ends.
  *
- * The signals of interrupt.h: the first asks the running child to stop and is remembered; a second
- * one ends parent and child at once. */
+ * The signals of interrupt.h and their rule: the first asks the running child to stop and is
+ * remembered; Ctrl-C after that ends parent and child at once, the others change nothing. */
 #ifndef WEFT_HOST_CHILD_H
 #define WEFT_HOST_CHILD_H
 

@@ -9,7 +9,7 @@
 #include <signal.h>
 
 /* weft sweep asks its runs to stop with this one, any number of times: a run may have got the
- * signal that the sweep got, as from a terminal or a batch system, and that must not make two. */
+ * Ctrl-C that the sweep got, as from a terminal, and that must not make two. */
 #define WH_INTERRUPT_REQUEST SIGUSR2
 
 /* Catch the three, and the request, from now on. */

@@ -173,6 +173,7 @@ while [ ! -s runs/endless/num_rounds-100000/metrics.jsonl ] && [ "$waited" -lt 2
 done
 child=$(cat "/proc/$pid/task/$pid/children" 2>proc.err) || : # not every kernel tells
 kill -s USR1 $child $pid
+kill -s USR1 $pid 2>kill.err || : # batch systems repeat it
 code=0
 wait $pid || code=$?
 [ "$code" = 75 ] || { fail "both signalled: exit code $code"; cat err; }
