@@ -1,6 +1,7 @@
 /* weft info: the program, this machine, and what a model folder holds. */
 #include "host/model_folder.h"
 #include "host/model_summary.h"
+#include "host/mpi_plugin.h"
 #include "host/output.h"
 #include "host/plugin.h"
 #include "host/run_folder.h"
@@ -59,37 +60,44 @@ static void machine_rows(wh_text_table *t, const json_t *e) {
                         (double)json_integer_value(json_object_get(e, "memory_bytes"))));
 }
 
-enum { N_BACKENDS = 3 };
+enum { N_PARTS = 5 };
 
-typedef struct backend_row {
-    const char *name;
+/* What there is to choose from. */
+typedef struct part_row {
+    const char *kind, *name;
     char text[360];
-} backend_row;
+} part_row;
 
-static void find_backends(backend_row row[N_BACKENDS]) {
+static void find_parts(part_row row[N_PARTS]) {
     wh_plugin cuda;
+    wh_mpi_plugin mpi;
     wh_plugin_open(&cuda, NULL, NULL);
-    row[0] = (backend_row){"cpu", "available"};
-    row[1] = (backend_row){"ref", "available; plain loops in double precision, for checks"};
-    row[2].name = "cuda";
+    wh_mpi_plugin_open(&mpi, NULL);
+    row[0] = (part_row){"backend", "cpu", "available"};
+    row[1] = (part_row){"backend", "ref", "available; plain loops in double precision, for checks"};
+    row[2] = (part_row){.kind = "backend", .name = "cuda"};
     (void)snprintf(row[2].text, sizeof row[2].text, "%s%s",
                    cuda.backend ? "available: " : "not available: ", cuda.note);
+    row[3] = (part_row){"exchange", "tcp", "available"};
+    row[4] = (part_row){.kind = "exchange", .name = "mpi"};
+    (void)snprintf(row[4].text, sizeof row[4].text, "%s%s",
+                   mpi.table ? "available: " : "not available: ", mpi.note);
 }
 
 static weft_status print_text(const wh_model_summary *model, weft_error *err) {
     wh_text text = {0}, features = {0};
     wh_text_table t;
     json_t *environment = wh_environment(NULL);
-    backend_row backends[N_BACKENDS];
-    find_backends(backends);
+    part_row part[N_PARTS];
+    find_parts(part);
     cpu_features(&features);
     wh_text_addf(&text, "weft %s\n", WEFT_VERSION);
     wh_text_table_init(&t, "ll");
     machine_rows(&t, environment);
     add_pair(&t, "instructions", features.data ? features.data : "unknown");
-    for (int i = 0; i < N_BACKENDS; i++) {
-        wh_text_table_cell(&t, "backend %s", backends[i].name);
-        wh_text_table_cell(&t, "%s", backends[i].text);
+    for (int i = 0; i < N_PARTS; i++) {
+        wh_text_table_cell(&t, "%s %s", part[i].kind, part[i].name);
+        wh_text_table_cell(&t, "%s", part[i].text);
     }
     wh_text_table_add(&text, &t, "  ");
     wh_text_table_fini(&t);
@@ -109,14 +117,19 @@ static weft_status print_json(const wh_model_summary *model, weft_error *err) {
         json_pack("{s:s, s:s, s:o}", "weft_version", WEFT_VERSION, "cpu_features",
                   features.data ? features.data : "", "environment", wh_environment(NULL));
     wh_text_free(&features);
-    backend_row row[N_BACKENDS];
-    find_backends(row);
-    json_t *backends = json_object();
-    for (int i = 0; i < N_BACKENDS; i++) {
-        (void)json_object_set_new(backends, row[i].name, json_string(row[i].text));
+    part_row row[N_PARTS];
+    find_parts(row);
+    json_t *backends = json_object(), *exchanges = json_object();
+    for (int i = 0; i < N_PARTS; i++) {
+        const bool is_backend = strcmp(row[i].kind, "backend") == 0;
+        (void)json_object_set_new(is_backend ? backends : exchanges, row[i].name,
+                                  json_string(row[i].text));
     }
-    if (root && json_object_set_new(root, "backends", backends) == 0 &&
-        (!model || json_object_set_new(root, "model", wh_model_summary_json(model)) == 0)) {
+    bool fine = root && json_object_set(root, "backends", backends) == 0 &&
+                json_object_set(root, "exchanges", exchanges) == 0;
+    json_decref(backends);
+    json_decref(exchanges);
+    if (fine && (!model || json_object_set_new(root, "model", wh_model_summary_json(model)) == 0)) {
         return wh_output_json(root, err);
     }
     json_decref(root);

@@ -5,7 +5,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <ifaddrs.h>
 #include <math.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -180,6 +182,30 @@ int wh_net_connect(const char *host, int port, wh_patience patience, char *why, 
         fd = connect_to(a, patience, why, n);
     freeaddrinfo(list);
     return fd;
+}
+
+static bool is_for_others(const struct ifaddrs *i, int family) {
+    if (!i->ifa_addr || i->ifa_addr->sa_family != family) return false;
+    if (!(i->ifa_flags & IFF_UP) || (i->ifa_flags & IFF_LOOPBACK)) return false;
+    return family == AF_INET ||
+           !IN6_IS_ADDR_LINKLOCAL(&((const struct sockaddr_in6 *)i->ifa_addr)->sin6_addr);
+}
+
+int wh_net_own_addresses(char (*out)[64], int most) {
+    static const int FAMILY[] = {AF_INET, AF_INET6};
+    struct ifaddrs *list = NULL;
+    int n = 0;
+    if (getifaddrs(&list) != 0) return 0;
+    for (int f = 0; f < 2; f++) {
+        const socklen_t size =
+            FAMILY[f] == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+        for (const struct ifaddrs *i = list; i && n < most; i = i->ifa_next)
+            if (is_for_others(i, FAMILY[f]) &&
+                getnameinfo(i->ifa_addr, size, out[n], 64, NULL, 0, NI_NUMERICHOST) == 0)
+                n++;
+    }
+    freeifaddrs(list);
+    return n;
 }
 
 /* ---- transfers ---- */

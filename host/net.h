@@ -38,6 +38,9 @@ wh_net_end wh_net_receive(int fd, void *data, size_t bytes, wh_patience patience
  * descriptor of the side that failed. */
 wh_net_end wh_net_exchange(int to, const void *out, size_t n_out, int from, void *in, size_t n_in,
                            wh_patience patience, int *failed);
+/* Addresses of this host's interfaces, loopback and link-local ones left out, IPv4 first; their
+ * number. */
+int wh_net_own_addresses(char (*out)[64], int most);
 void wh_net_close(int *fd); /* and *fd = -1; fine on -1 */
 
 #endif

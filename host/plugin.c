@@ -1,12 +1,11 @@
-#define _GNU_SOURCE /* readlink */
-
 #include "host/plugin.h"
+
+#include "host/plugin_file.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define PLUGIN "libweft_cuda.so"
 
@@ -24,18 +23,12 @@ typedef struct driver_api {
 
 enum { NO_DEVICE = 100, STUB_LIBRARY = 34 };
 
-static bool take_symbol(void *library, const char *name, void *function) {
-    void *at = dlsym(library, name);
-    memcpy(function, &at, sizeof at);
-    return at != NULL;
-}
-
 static bool take_driver(void *library, driver_api *api) {
-    return take_symbol(library, "cuInit", &api->init) &&
-           take_symbol(library, "cuDriverGetVersion", &api->version) &&
-           take_symbol(library, "cuDeviceGetCount", &api->count) &&
-           take_symbol(library, "cuDeviceGetName", &api->name) &&
-           take_symbol(library, "cuGetErrorName", &api->error_name);
+    return wh_plugin_symbol(library, "cuInit", &api->init) &&
+           wh_plugin_symbol(library, "cuDriverGetVersion", &api->version) &&
+           wh_plugin_symbol(library, "cuDeviceGetCount", &api->count) &&
+           wh_plugin_symbol(library, "cuDeviceGetName", &api->name) &&
+           wh_plugin_symbol(library, "cuGetErrorName", &api->error_name);
 }
 
 typedef struct devices {
@@ -93,30 +86,6 @@ static bool ask_driver(wh_plugin *out, const char *name, devices *found) {
 typedef const struct wk_backend *(*plugin_function)(uint32_t *interface, int *runtime,
                                                     const char **version);
 
-/* The program's own folder; false when the system does not tell. */
-static bool own_folder(char *to, size_t bytes) {
-    const ssize_t n = readlink("/proc/self/exe", to, bytes - 1);
-    if (n <= 0) return false;
-    to[n] = 0;
-    char *slash = strrchr(to, '/');
-    if (slash) *slash = 0;
-    return slash != NULL;
-}
-
-/* The plugin's path if there is such a file in the folder. */
-static bool is_there(const char *folder, char *path, size_t bytes) {
-    const int n = snprintf(path, bytes, "%s/" PLUGIN, folder);
-    return n > 0 && (size_t)n < bytes && access(path, R_OK) == 0;
-}
-
-static bool find_plugin(const char *folder, char *path, size_t bytes) {
-    char own[3500], beside[3600];
-    if (folder) return is_there(folder, path, bytes);
-    if (!own_folder(own, sizeof own)) return false;
-    (void)snprintf(beside, sizeof beside, "%s/../lib/weft", own);
-    return is_there(own, path, bytes) || is_there(beside, path, bytes);
-}
-
 static const struct wk_backend *load(wh_plugin *out, const char *path, const devices *found) {
     plugin_function function = NULL;
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -128,7 +97,7 @@ static const struct wk_backend *load(wh_plugin *out, const char *path, const dev
                        why ? why : "unknown");
         return NULL;
     }
-    if (!take_symbol(library, "weft_plugin", &function)) {
+    if (!wh_plugin_symbol(library, "weft_plugin", &function)) {
         (void)snprintf(out->note, sizeof out->note, "%.200s is not a plugin of Weft", path);
         return NULL;
     }
@@ -166,7 +135,7 @@ void wh_plugin_open(wh_plugin *out, const char *folder, const char *driver) {
     memset(out, 0, sizeof *out);
     if (!ask_driver(out, driver ? driver : "libcuda.so.1", &found)) return;
     out->devices = found.count;
-    if (find_plugin(folder, path, sizeof path))
+    if (wh_plugin_file(PLUGIN, folder, path, sizeof path))
         out->backend = load(out, path, &found);
     else
         (void)snprintf(out->note, sizeof out->note,

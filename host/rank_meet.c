@@ -162,12 +162,12 @@ static void sleep_for(double seconds) {
     (void)nanosleep(&t, NULL);
 }
 
-/* One attempt to reach rank 0 at one port. */
-static int knock(const wh_watch_options *o, int port, int own_port, char *why, size_t n) {
-    const wh_patience soon = {wh_clock() + 2.0 * HELLO_SECONDS, -1};
+/* One attempt to reach rank 0 at one address and port. */
+static int knock(const wh_watch_options *o, const char *host, int port, int own_port,
+                 wh_patience soon, char *why, size_t n) {
     wh_hello hello;
     wh_frame answer;
-    int fd = wh_net_connect(o->launch->host, port, soon, why, n);
+    int fd = wh_net_connect(host, port, soon, why, n);
     if (fd < 0) return -1;
     wh_hello_fill(&hello, WH_HELLO_WATCH, o->launch, own_port);
     wh_net_end end = wh_net_send(fd, &hello, sizeof hello, soon);
@@ -182,15 +182,21 @@ static int knock(const wh_watch_options *o, int port, int own_port, char *why, s
 static weft_status find_first(const wh_watch_options *o, int own_port, int *fd, int *port,
                               weft_error *err) {
     const wh_launch *launch = o->launch;
-    const double end = wh_clock() + o->start_timeout;
+    const double end = wh_clock() + o->start_timeout, most = 2.0 * HELLO_SECONDS;
+    const int32_t n_hosts = o->n_addresses > 0 ? o->n_addresses : 1;
+    /* Of many addresses some lead nowhere. */
+    double try_for = n_hosts > 1 ? 1.0 : most;
     char why[200] = "", last[200];
     for (double pause = 0.02; wh_clock() < end; pause = fmin(pause * 1.5, 0.5)) {
-        for (int i = 0; i < launch->n_ports; i++) {
-            *port = launch->port + i;
-            *fd = knock(o, *port, own_port, last, sizeof last);
+        for (int32_t i = 0; i < launch->n_ports * n_hosts; i++) {
+            const char *host = o->n_addresses > 0 ? o->address[i % n_hosts] : launch->host;
+            const wh_patience soon = {wh_clock() + try_for, -1};
+            *port = launch->port + i / n_hosts;
+            *fd = knock(o, host, *port, own_port, soon, last, sizeof last);
             if (*fd >= 0) return WEFT_OK;
             if (i == 0 || strncmp(last, "it answers", 10) == 0) memcpy(why, last, sizeof why);
         }
+        try_for = fmin(2.0 * try_for, most);
         sleep_for(pause);
     }
     return WEFT_FAIL(err, WEFT_E_COMM,

@@ -8,7 +8,8 @@
 
 #include "host/launch.h"
 
-#define WH_HOST_NAME 64
+#define WH_HOST_NAME       64
+#define WH_FIRST_ADDRESSES 12
 
 /* A rank, as all know it. */
 typedef struct wh_member {
@@ -24,6 +25,9 @@ typedef struct wh_watch_options {
     double timeout;       /* seconds after which a silent rank is lost */
     double start_timeout; /* seconds in which all ranks must have come */
     int listener;         /* of rank 0, when it listens already (it is then the watch's); else -1 */
+    /* Where to try to reach rank 0, in this order, where it has told; else launch->host alone. */
+    const char (*address)[64];
+    int32_t n_addresses; /* at most WH_FIRST_ADDRESSES */
     /* Asked now and then while rank 0 waits for the others; false and a line: they cannot come. */
     bool (*can_come)(void *ud, char *why, size_t n);
     void *ud;

@@ -1,7 +1,9 @@
 #include "host/ranks.h"
 
+#include "host/comm_mpi.h"
 #include "host/comm_tcp.h"
 #include "host/local_ranks.h"
+#include "host/progress.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,10 +13,39 @@ struct wh_ranks {
     wh_launch launch;
     wh_local_ranks local;
     wh_watch *watch;
-    wh_tcp *tcp;
-    char text[160];
+    wh_mpi *mpi;              /* NULL: tcp */
+    wh_tcp *tcp;              /* NULL: mpi */
+    const weft_comm *carrier; /* of one of them */
+    weft_comm comm;           /* it, and counts */
+    wh_exchanges counts;
+    char no_mpi[320]; /* why not, where one would expect it; else "" */
+    char text[640];
     char phase[96]; /* as last told */
 };
+
+/* ---- exchanges, counted ---- */
+
+static void count(wh_ranks *r, double start, size_t bytes) {
+    r->counts.seconds += wh_clock() - start;
+    r->counts.bytes += (int64_t)bytes;
+    r->counts.n++;
+}
+
+static weft_status allgather(void *ud, const void *in, size_t bytes, void *out, weft_error *err) {
+    wh_ranks *r = ud;
+    const double start = wh_clock();
+    const weft_status st = r->carrier->allgather(r->carrier->ud, in, bytes, out, err);
+    count(r, start, bytes);
+    return st;
+}
+
+static weft_status sum(void *ud, int64_t *words, int64_t n, weft_error *err) {
+    wh_ranks *r = ud;
+    const double start = wh_clock();
+    const weft_status st = r->carrier->sum(r->carrier->ud, words, n, err);
+    count(r, start, (size_t)n * sizeof *words);
+    return st;
+}
 
 /* ---- opening and closing ---- */
 
@@ -37,27 +68,48 @@ static void describe(wh_ranks *r, const char *by) {
                 strcmp(wh_watch_member(r->watch, i)->host, wh_watch_member(r->watch, k)->host) != 0;
         hosts += is_new;
     }
-    (void)snprintf(r->text, sizeof r->text, "%d ranks on %d host%s, %s, started by %s",
-                   r->launch.size, hosts, hosts == 1 ? "" : "s", wh_tcp_comm(r->tcp)->name, by);
+    (void)snprintf(r->text, sizeof r->text, "%d ranks on %d host%s, %s%s%s%s, started by %s",
+                   r->launch.size, hosts, hosts == 1 ? "" : "s", r->comm.name,
+                   r->no_mpi[0] ? " (no mpi: " : "", r->no_mpi, r->no_mpi[0] ? ")" : "", by);
+}
+
+/* Other launchers do not bring MPI's own connections along. */
+static weft_status start_mpi(wh_ranks *r, wh_watch_options *watch, weft_error *err) {
+    wh_mpi_plugin plugin;
+    if (r->launch.by != WH_LAUNCH_OPENMPI && r->launch.by != WH_LAUNCH_PMI) return WEFT_OK;
+    wh_mpi_plugin_open(&plugin, NULL);
+    WEFT_TRY(wh_mpi_open(&r->mpi, &plugin, &r->launch, watch->start_timeout, r->no_mpi,
+                         sizeof r->no_mpi, err));
+    if (!r->mpi) return WEFT_OK;
+    r->no_mpi[0] = '\0';
+    return wh_mpi_meet(r->mpi, &r->launch, watch, err);
 }
 
 static weft_status connect_all(wh_ranks *r, const wh_ranks_options *o, weft_error *err) {
     enum { START_FACTOR = 5 }; /* hosts of a job may come up minutes apart */
     const bool own = r->local.n > 0;
-    const wh_watch_options watch = {.launch = &r->launch,
-                                    .timeout = o->timeout,
-                                    .start_timeout = START_FACTOR * o->timeout,
-                                    .listener = own ? r->local.listener : -1,
-                                    .can_come = own ? wh_local_ranks_live : NULL,
-                                    .ud = &r->local};
+    wh_watch_options watch = {.launch = &r->launch,
+                              .timeout = o->timeout,
+                              .start_timeout = START_FACTOR * o->timeout,
+                              .listener = own ? r->local.listener : -1,
+                              .can_come = own ? wh_local_ranks_live : NULL,
+                              .ud = &r->local};
     r->local.listener = -1; /* the watch's now */
+    WEFT_TRY(start_mpi(r, &watch, err));
     if (r->launch.host[0] == '\0')
         return WEFT_FAIL(err, WEFT_E_CONFIG,
                          "%s started %d ranks on several hosts and does not tell where rank 0 is: "
-                         "set MASTER_ADDR to its host",
-                         wh_launcher_name(r->launch.by), r->launch.size);
+                         "set MASTER_ADDR to its host; MPI could tell, but %.300s",
+                         wh_launcher_name(r->launch.by), r->launch.size, r->no_mpi);
     WEFT_TRY(wh_watch_open(&r->watch, &watch, err));
-    WEFT_TRY(wh_tcp_open(&r->tcp, r->watch, &r->launch, watch.start_timeout, err));
+    if (r->mpi) {
+        r->carrier = wh_mpi_comm(r->mpi, r->watch, &r->launch);
+    } else {
+        WEFT_TRY(wh_tcp_open(&r->tcp, r->watch, &r->launch, watch.start_timeout, err));
+        r->carrier = wh_tcp_comm(r->tcp);
+    }
+    r->comm = *r->carrier;
+    r->comm.ud = r, r->comm.allgather = allgather, r->comm.sum = sum;
     describe(r, own ? "rank 0" : wh_launcher_name(r->launch.by));
     return WEFT_OK;
 }
@@ -86,8 +138,11 @@ weft_status wh_ranks_open(wh_ranks **out, const wh_ranks_options *o, weft_error 
 weft_status wh_ranks_close(wh_ranks *r, weft_status status, const char *text, weft_error *err) {
     weft_status late = WEFT_OK;
     if (!r) return WEFT_OK;
+    const bool is_lost = r->watch && wh_watch_verdict(r->watch, NULL) != WEFT_OK;
     if (r->watch) late = wh_watch_close(r->watch, status, text, err);
     wh_tcp_close(r->tcp);
+    wh_mpi_close(r->mpi, r->watch && !is_lost && late == WEFT_OK &&
+                             (status == WEFT_OK || status == WEFT_E_STOPPED));
     wh_local_ranks_end(&r->local);
     free(r);
     return late;
@@ -96,7 +151,11 @@ weft_status wh_ranks_close(wh_ranks *r, weft_status status, const char *text, we
 /* ---- questions ---- */
 
 const weft_comm *wh_ranks_comm(const wh_ranks *r) {
-    return r ? wh_tcp_comm(r->tcp) : NULL;
+    return r ? &r->comm : NULL;
+}
+
+wh_exchanges wh_ranks_exchanges(const wh_ranks *r) {
+    return r ? r->counts : (wh_exchanges){0};
 }
 
 bool wh_ranks_is_first(const wh_ranks *r) {

@@ -25,11 +25,19 @@ WEFT_NODISCARD weft_status wh_ranks_close(wh_ranks *ranks, weft_status status, c
                                           weft_error *err);
 
 const weft_comm *wh_ranks_comm(const wh_ranks *ranks); /* NULL: alone */
+
+/* What this rank did through its weft_comm since it was opened. */
+typedef struct wh_exchanges {
+    int64_t n;
+    double seconds; /* in them, waiting for slower ranks included */
+    int64_t bytes;  /* that it gave into them; what travels is up to what carries them */
+} wh_exchanges;
+wh_exchanges wh_ranks_exchanges(const wh_ranks *ranks);
 /* Rank 0, which writes the run folder and talks to people; a job of one has only that. */
 bool wh_ranks_is_first(const wh_ranks *ranks);
 int32_t wh_ranks_size(const wh_ranks *ranks);
 int32_t wh_ranks_local(const wh_ranks *ranks); /* this one's number on its host */
-/* "4 ranks on 2 hosts, tcp, srun"; "" for one. */
+/* "4 ranks on 2 hosts, tcp, started by srun"; "" for one. */
 const char *wh_ranks_text(const wh_ranks *ranks);
 /* Whether another rank says what `text` says, so that this one need not: of failures, the rank that
  * failed and rank 0 tell. */

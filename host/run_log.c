@@ -270,6 +270,11 @@ weft_status wh_run_log_timing(wh_run_log *log, const wh_round_timing *timing, we
         wh_line_key_int(t, "state_read_bytes", (int64_t)(swap->read * swap->record_bytes));
         wh_line_key_int(t, "state_written_bytes", (int64_t)(swap->written * swap->record_bytes));
     }
+    if (timing->exchanges.n) {
+        wh_line_key_int(t, "exchanges", timing->exchanges.n);
+        wh_line_key_real(t, "exchange_seconds", timing->exchanges.seconds);
+        wh_line_key_int(t, "exchange_bytes", timing->exchanges.bytes);
+    }
     wh_text_add(t, "}");
     return put(log, TIMING, err);
 }

@@ -11,6 +11,7 @@
 #define WH_RUN_LOG_H
 
 #include "engine/weft.h"
+#include "host/ranks.h"
 #include "host/run_folder.h"
 
 #include <jansson.h>
@@ -45,6 +46,7 @@ typedef struct wh_round_timing {
     double train_seconds, cpu_seconds, eval_seconds; /* training by the clock, all its threads */
     int64_t anonymous_bytes, peak_anonymous_bytes, peak_rss_bytes; /* host/memory.h */
     weft_swap swap;                                                /* written when there is any */
+    wh_exchanges exchanges;                                        /* of training, likewise */
 } wh_round_timing;
 WEFT_NODISCARD weft_status wh_run_log_timing(wh_run_log *log, const wh_round_timing *timing,
                                              weft_error *err);

@@ -137,7 +137,8 @@ static weft_status record_round(wh_train_run *run, const weft_round_report *repo
                               .anonymous_bytes = wh_memory_anonymous(),
                               .peak_anonymous_bytes = wh_memory_peak(),
                               .peak_rss_bytes = wh_memory_peak_resident(),
-                              .swap = report->swap};
+                              .swap = report->swap,
+                              .exchanges = run->exchanges};
     WEFT_TRY(wh_run_log_timing(run->log, &timing, err));
     if (run->tb) {
         WEFT_TRY(wh_tb_round(run->tb, report, evaluated ? &run->summary.metrics : NULL,
@@ -157,9 +158,14 @@ static weft_status record_round(wh_train_run *run, const weft_round_report *repo
 static weft_status one_round(wh_train_run *run, int64_t round, weft_error *err) {
     weft_round_report report;
     double start = wh_clock(), cpu_start = wh_cpu_clock();
+    const wh_exchanges before = wh_ranks_exchanges(run->job->ranks);
     run->job->progress.state.round = round;
     WEFT_TRY(weft_engine_round(run->engine, &report, err));
     double seconds = wh_clock() - start, cpu_seconds = wh_cpu_clock() - cpu_start;
+    run->exchanges = wh_ranks_exchanges(run->job->ranks);
+    run->exchanges.n -= before.n;
+    run->exchanges.seconds -= before.seconds;
+    run->exchanges.bytes -= before.bytes;
     wh_memory_note();
     count_round(run, &report, seconds);
     return record_round(run, &report, seconds, cpu_seconds, err);

@@ -32,6 +32,7 @@ typedef struct wh_train_run {
     weft_client_report *pending_clients;         /* *own*ed, when they came from a checkpoint */
     weft_check *pending_checks;                  /* likewise */
     double pending_seconds, pending_cpu_seconds; /* its training took */
+    wh_exchanges exchanges;                      /* of the last round that was trained here */
     json_t *files; /* wh_run_log_offsets before the lines of the last round */
 } wh_train_run;
 

@@ -1,0 +1,152 @@
+/* libweft_mpi.so: the exchanges of ranks by MPI. Nothing blocks inside MPI but its start and its
+ * end: a rank that waits asks MPI again and again, and between that whether there is anything left
+ * to wait for. */
+#include "host/mpi/table.h"
+
+#include <mpi.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* Counts of MPI are int. Half a GiB also bounds what MPI may want for itself. */
+#define MOST ((size_t)1 << 29)
+/* Turns of about a microsecond; whoever is late by more is computing and needs the core. */
+enum { SPINS = 1000, TURNS_PER_LOOK = 64 };
+
+static void library(char *out, size_t n) {
+    char text[MPI_MAX_LIBRARY_VERSION_STRING];
+    int length;
+    if (n == 0) return;
+    if (MPI_Get_library_version(text, &length) != MPI_SUCCESS) text[0] = '\0';
+    text[strcspn(text, ",\n")] = '\0'; /* then: who packed it when */
+    size_t used = 0;
+    for (const char *c = text; *c && used + 1 < n; c++) {
+        if (*c == 'v' && used > 0 && out[used - 1] == ' ' && c[1] >= '0' && c[1] <= '9') continue;
+        out[used++] = *c == '\t' ? ' ' : *c;
+    }
+    out[used] = '\0';
+}
+
+static wh_mpi_end failed(int error, char *why) {
+    char text[MPI_MAX_ERROR_STRING];
+    int length;
+    if (MPI_Error_string(error, text, &length) != MPI_SUCCESS)
+        (void)snprintf(text, sizeof text, "error %d", error);
+    (void)snprintf(why, WH_MPI_WHY, "%.200s", text);
+    return WH_MPI_FAILED;
+}
+
+static wh_mpi_end start(int32_t *rank, int32_t *size, char *why) {
+    int level, number, count;
+    /* An error before the end of this one ends the process, whatever anybody asks for. */
+    int e = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
+    if (e == MPI_SUCCESS) e = MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    if (e == MPI_SUCCESS) e = MPI_Comm_rank(MPI_COMM_WORLD, &number);
+    if (e == MPI_SUCCESS) e = MPI_Comm_size(MPI_COMM_WORLD, &count);
+    if (e != MPI_SUCCESS) return failed(e, why);
+    *rank = number, *size = count;
+    if (level >= MPI_THREAD_FUNNELED) return WH_MPI_OK;
+    (void)snprintf(why, WH_MPI_WHY, "it was built without support for threads");
+    return WH_MPI_FAILED;
+}
+
+static void rest(void) {
+    const struct timespec pause = {0, 50000};
+    (void)nanosleep(&pause, NULL);
+}
+
+/* After WH_MPI_OVER the request lives on, and with it the buffers it writes to, as long as nobody
+ * calls MPI again: this library moves data in calls only. */
+static wh_mpi_end finish_request(int error, MPI_Request *request, const wh_mpi_wait *wait) {
+    for (long turn = 0;; turn++) {
+        int done = 0;
+        if (error == MPI_SUCCESS) error = MPI_Test(request, &done, MPI_STATUS_IGNORE);
+        if (error != MPI_SUCCESS) return failed(error, wait->why);
+        if (done) return WH_MPI_OK;
+        if (turn % TURNS_PER_LOOK == 0 && wait->is_over(wait->ud)) return WH_MPI_OVER;
+        if (turn < SPINS)
+            (void)sched_yield();
+        else
+            rest();
+    }
+}
+
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+static wh_mpi_end share(void *data, size_t bytes, const wh_mpi_wait *wait) {
+    wh_mpi_end end = WH_MPI_OK;
+    for (size_t at = 0; at < bytes && end == WH_MPI_OK; at += MOST) {
+        MPI_Request request;
+        const int n = (int)least(bytes - at, MOST);
+        const int e = MPI_Ibcast((char *)data + at, n, MPI_BYTE, 0, MPI_COMM_WORLD, &request);
+        end = finish_request(e, &request, wait);
+    }
+    return end;
+}
+
+/* A piece of n bytes of every rank, into blocks that lie `bytes` apart. */
+static wh_mpi_end gather_piece(const void *in, int n, void *out, size_t bytes,
+                               const wh_mpi_wait *wait) {
+    MPI_Datatype piece = MPI_DATATYPE_NULL, spaced = MPI_DATATYPE_NULL;
+    MPI_Request request;
+    wh_mpi_end end;
+    int e = MPI_Type_contiguous(n, MPI_BYTE, &piece);
+    if (e == MPI_SUCCESS) e = MPI_Type_create_resized(piece, 0, (MPI_Aint)bytes, &spaced);
+    if (e == MPI_SUCCESS) e = MPI_Type_commit(&spaced);
+    if (e == MPI_SUCCESS && in)
+        e = MPI_Iallgather(in, n, MPI_BYTE, out, 1, spaced, MPI_COMM_WORLD, &request);
+    else if (e == MPI_SUCCESS)
+        e = MPI_Iallgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, out, 1, spaced, MPI_COMM_WORLD,
+                           &request);
+    end = finish_request(e, &request, wait);
+    if (end == WH_MPI_OVER) return end;
+    if (spaced != MPI_DATATYPE_NULL) (void)MPI_Type_free(&spaced);
+    if (piece != MPI_DATATYPE_NULL) (void)MPI_Type_free(&piece);
+    return end;
+}
+
+static wh_mpi_end allgather(const void *in, size_t bytes, void *out, size_t most,
+                            const wh_mpi_wait *wait) {
+    int rank;
+    wh_mpi_end end = WH_MPI_OK;
+    const int e = MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    if (e != MPI_SUCCESS) return failed(e, wait->why);
+    const bool in_place = in == (char *)out + (size_t)rank * bytes;
+    if (most == 0 || most > MOST) most = MOST;
+    for (size_t at = 0; at < bytes && end == WH_MPI_OK; at += most)
+        end = gather_piece(in_place ? NULL : (const char *)in + at, (int)least(bytes - at, most),
+                           (char *)out + at, bytes, wait);
+    return end;
+}
+
+/* Unsigned numbers wrap around; the bits are those of the signed sum modulo 2^64. */
+static wh_mpi_end sum(int64_t *words, int64_t n, size_t most, const wh_mpi_wait *wait) {
+    wh_mpi_end end = WH_MPI_OK;
+    if (most == 0 || most > MOST) most = MOST;
+    const int64_t step = (int64_t)(most / sizeof *words);
+    for (int64_t at = 0; at < n && end == WH_MPI_OK; at += step) {
+        MPI_Request request;
+        const int piece = (int)(n - at < step ? n - at : step);
+        const int e = MPI_Iallreduce(MPI_IN_PLACE, words + at, piece, MPI_UINT64_T, MPI_SUM,
+                                     MPI_COMM_WORLD, &request);
+        end = finish_request(e, &request, wait);
+    }
+    return end;
+}
+
+static void finish(void) {
+    (void)MPI_Finalize();
+}
+
+__attribute__((visibility("default"))) const wh_mpi_table *weft_mpi_plugin(uint32_t *interface,
+                                                                           const char **version);
+
+const wh_mpi_table *weft_mpi_plugin(uint32_t *interface, const char **version) {
+    static const wh_mpi_table TABLE = {library, start, share, allgather, sum, finish};
+    *interface = WH_MPI_INTERFACE;
+    *version = WEFT_VERSION;
+    return &TABLE;
+}
