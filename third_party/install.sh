@@ -10,7 +10,7 @@ packages() {
     build) echo gcc libc6-dev cmake ninja-build pkgconf libdnnl-dev libyaml-dev libjansson-dev \
         libutf8proc-dev libpcre2-dev ;;
     test) echo libcmocka-dev python3 g++ clang libclang-rt-14-dev libomp-14-dev valgrind clang-format git locales \
-        slurm-wlm munge procps ;;
+        slurm-wlm munge procps libopenmpi-dev openmpi-bin iproute2 ;;
     data) echo python3 python3-pip ca-certificates ;;
     *) return 1 ;;
     esac

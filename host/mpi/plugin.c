@@ -11,8 +11,8 @@
 
 /* Counts of MPI are int. Half a GiB also bounds what MPI may want for itself. */
 #define MOST ((size_t)1 << 29)
-/* Turns of about a microsecond; whoever is late by more is computing and needs the core. */
-enum { SPINS = 1000, TURNS_PER_LOOK = 64 };
+/* Turns of about a microsecond; whoever is late by more is computing and may need this core. */
+enum { SPINS = 100, TURNS_PER_LOOK = 64 };
 
 static void library(char *out, size_t n) {
     char text[MPI_MAX_LIBRARY_VERSION_STRING];

@@ -1,24 +1,29 @@
 #!/bin/sh
-# The program without driver, device, plugin or CUDA libraries: it starts, plans as ever and says which is missing.
+# The program without driver, device, plugins, CUDA or MPI libraries: it starts, plans as ever and says which is missing.
 . "$(dirname "$0")/lib.sh"
 build=$(dirname "$weft")
 fakes=$build/tests/host/fake
 unset CUDA_VISIBLE_DEVICES
 
-# What `weft info` says of cuda.
-cuda_is() { # $1: a pattern
+# What `weft info` says of a part.
+info_says() { # kind and name of the part, a pattern
     expect 0 info
-    contains out "backend cuda  *$1"
+    contains out "$1 $2  *$3"
     expect 0 info --format json
-    check_python "info as JSON says '$1'" "$1" <<'END'
+    check_python "info as JSON says '$3'" "$@" <<'END'
 import json, re, sys
-assert re.match(sys.argv[1].replace("\\", ""), json.load(open("out"))["backends"]["cuda"])
+kind, name, pattern = sys.argv[1:]
+assert re.match(pattern.replace("\\", ""), json.load(open("out"))[kind + "s"][name])
 END
 }
+cuda_is() { info_says backend cuda "$1"; }
+mpi_is() { info_says exchange mpi "$1"; }
 
 # The reader of the first line is a person on a machine that may have all of it or nothing.
 expect 0 info
 contains out 'backend cuda  *\(available: \|not available: \)'
+contains out 'exchange mpi  *\(available: \|not available: \)'
+info_says exchange tcp available
 expect 0 plan job.yaml --format json --quiet
 cp out plan.json
 
@@ -45,6 +50,17 @@ FAKE_PLUGIN_VERSION=0.0.1 cuda_is 'not available: libweft_cuda.so is of another 
 cp "$fakes/needy/libweft_cuda.so" tree/bin
 cuda_is 'not available: CUDA libraries missing: libfake_library.so'
 rm tree/bin/libweft_cuda.so
+
+# The same of MPI's.
+mpi_is 'not available: the MPI plugin was not built'
+cp "$fakes/mpi_other/libweft_mpi.so" tree/lib/weft
+mpi_is 'not available: libweft_mpi.so is of another build: Weft [0-9.]*, interface'
+FAKE_PLUGIN_VERSION=0.0.1 mpi_is 'not available: libweft_mpi.so is of another build: Weft 0.0.1'
+cp "$fakes/driver/libcuda.so.1" tree/bin/libweft_mpi.so
+mpi_is 'not available: .*/libweft_mpi.so is not a plugin of Weft'
+: >tree/bin/libweft_mpi.so
+mpi_is 'not available: MPI libraries missing: .*file too short'
+rm tree/bin/libweft_mpi.so
 
 # The real plugin with the toolkit hidden from the loader, in a mount namespace of its own.
 weft=$build/weft

@@ -223,7 +223,8 @@ static void test_timing_events_and_log(void **state) {
     const wh_round_timing instant = {
         .round = 2,
         .tokens = 100,
-        .swap = {.record_bytes = 256, .in = 2, .out = 3, .stayed = 1, .read = 4, .written = 5}};
+        .swap = {.record_bytes = 256, .in = 2, .out = 3, .stayed = 1, .read = 4, .written = 5},
+        .exchanges = {.n = 7, .seconds = 0.25, .bytes = 36328}};
     check_ok(wh_run_log_timing(log, &timing, &err), &err);
     check_ok(wh_run_log_timing(log, &instant, &err), &err);
     json_t *fields = json_pack("{s:i, s:s}", "client", 3, "why", "a \"quote\"\nand a line");
@@ -242,7 +243,8 @@ static void test_timing_events_and_log(void **state) {
                 "\"client_updates_per_s\": null, \"anonymous_bytes\": 0, "
                 "\"peak_anonymous_bytes\": 0, \"peak_rss_bytes\": 0, \"packs\": 0, "
                 "\"state_in_bytes\": 512, \"state_out_bytes\": 768, \"state_stayed\": 1, "
-                "\"state_read_bytes\": 1024, \"state_written_bytes\": 1280}\n");
+                "\"state_read_bytes\": 1024, \"state_written_bytes\": 1280, "
+                "\"exchanges\": 7, \"exchange_seconds\": 0.25, \"exchange_bytes\": 36328}\n");
     char *text = temp_read(temp_path("r/log.txt"), NULL);
     assert_string_equal(text + 20, " warn engine: two lines\n");
     free(text);
