@@ -156,9 +156,9 @@ const wh_verb wh_verb_info = {
     .words = "[MODEL]",
     .summary = "describe this program, this machine, and a model folder",
     .details =
-        "Version and build, processor and memory, the backends and what carries exchanges of ranks,\n"
-        "and why one is missing. With a model folder: its architecture, its parameters and the\n"
-        "linear layers that lora.target_modules can name.",
+        "Version and build, processor and memory, the backends and what can carry exchanges of\n"
+        "ranks, and why one is missing. With a model folder: its architecture, its parameters and\n"
+        "the linear layers that lora.target_modules can name.",
     .example = "weft info\n"
                "weft info models/all-minilm-l6-v2",
     .max_words = 1,
