@@ -20,19 +20,20 @@ struct wh_mpi {
     const wh_mpi_table *table;
     weft_comm comm;
     wh_watch *watch;
-    double end; /* of the start */
+    double timeout, end; /* for the start; when it is over */
     char name[340];
     char address[WH_FIRST_ADDRESSES][64]; /* of rank 0 */
 };
 
-/* ---- start ---- */
+/* ---- start and end ---- */
 
-/* MPI's start blocks until all ranks have come, and there is no watch yet. */
+/* MPI's start and end block until all ranks have come, and there is no watch yet, or no more. */
 typedef struct guard {
     pthread_t thread;
-    int pipe[2]; /* closed at one end when MPI has started */
+    int pipe[2]; /* closed at one end when they have */
     double timeout;
     int32_t rank;
+    const char *what;
 } guard;
 
 static void *run_guard(void *ud) {
@@ -43,10 +44,9 @@ static void *run_guard(void *ud) {
         if (poll(&set, 1, (int)(left * 1e3) + 1) > 0) return NULL;
     weft_error err = {0};
     char line[600];
-    const weft_status st = WEFT_FAIL(&err, WEFT_E_COMM,
-                                     "rank %d: not all ranks have started MPI within %.0f s; they "
-                                     "were not started, or have no libweft_mpi.so",
-                                     g->rank, g->timeout);
+    const weft_status st =
+        WEFT_FAIL(&err, WEFT_E_COMM, "rank %d: not all ranks have %s within %.0f s", g->rank,
+                  g->what, g->timeout);
     wh_exit_line(line, sizeof line, st, &err);
     fputs(line, stderr);
     _exit(wh_exit_code(st, 0, false));
@@ -74,7 +74,9 @@ weft_status wh_mpi_open(wh_mpi **out, const wh_mpi_plugin *plugin, const wh_laun
                         double timeout, char *why, size_t n, weft_error *err) {
     char text[WH_MPI_WHY] = "";
     int32_t rank = -1, size = -1;
-    guard g = {.timeout = timeout, .rank = launch->rank};
+    guard g = {.timeout = timeout,
+               .rank = launch->rank,
+               .what = "started MPI, for which each needs libweft_mpi.so,"};
     *out = NULL;
     (void)snprintf(why, n, "%s", plugin->note);
     if (!plugin->table) return WEFT_OK;
@@ -83,7 +85,7 @@ weft_status wh_mpi_open(wh_mpi **out, const wh_mpi_plugin *plugin, const wh_laun
         free(m);
         return WEFT_FAIL(err, WEFT_E_MEM, "out of memory or threads for MPI");
     }
-    *m = (wh_mpi){.table = plugin->table, .end = wh_clock() + timeout};
+    *m = (wh_mpi){.table = plugin->table, .timeout = timeout, .end = wh_clock() + timeout};
     const wh_mpi_end end = m->table->start(&rank, &size, text);
     end_guard(&g);
     if (end == WH_MPI_OK && rank == launch->rank && size == launch->size) {
@@ -206,7 +208,13 @@ const weft_comm *wh_mpi_comm(wh_mpi *m, wh_watch *watch, const wh_launch *launch
     return &m->comm;
 }
 
+/* Everything is written by now; a rank that was stopped on its last metres must not keep us. */
 void wh_mpi_close(wh_mpi *m, bool well) {
-    if (m && well) m->table->finish();
+    if (m && well) {
+        guard g = {.timeout = m->timeout, .rank = m->comm.rank, .what = "come to the end of MPI"};
+        const bool is_guarded = start_guard(&g);
+        m->table->finish();
+        if (is_guarded) end_guard(&g);
+    }
     free(m);
 }
