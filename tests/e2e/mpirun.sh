@@ -113,11 +113,11 @@ ended() { # exit codes, seconds
 # mpirun itself sees a child die, ends the others, and exits with its code.
 start killed
 kill -s KILL "$(rank 2)"
-ended 137 10
+ended '137 6' 10
 contains err 'weft: error: rank 2 (.*) was lost: its connection closed'
 start first_killed
 kill -s KILL "$(rank 0)"
-ended 137 10
+ended '137 6' 10
 contains err 'weft: error: rank 0 (.*) was lost: its connection closed'
 start stalled
 kill -s STOP "$(rank 1)"
