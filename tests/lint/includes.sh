@@ -21,6 +21,7 @@ complain "$(of host/)" '(kernels|bench|tests)/' 'host may include only host and 
 complain "$(of host/)" 'engine/([^w]|w[^e]|we[^f]|wef[^t]|weft[^.])' 'host may include only engine/weft.h'
 complain "$(but 'kernels/cpu/')" '(dnnl|oneapi)' 'oneDNN belongs to kernels/cpu'
 complain "$(but 'kernels/cuda/')" '(cuda|cublas|nccl|curand)' 'CUDA headers belong to kernels/cuda'
+complain "$(but 'host/mpi/')" 'mpi\.h' 'MPI is called in host/mpi alone'
 complain "$(but 'host/')" '(yaml|jansson|utf8proc|pcre2)' 'file formats belong to host'
 complain "$(but 'host/config_yaml')" 'yaml\.h' 'YAML is read in host/config_yaml.c'
 exit $bad
