@@ -3,6 +3,7 @@
 #include "host/net.h"
 #include "host/progress.h"
 #include "host/rank_meet.h"
+#include "host/ring.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -147,9 +148,14 @@ static weft_status sum_by_tree(wh_tcp *t, int64_t *words, int64_t n, weft_error 
     return broadcast(t, words, bytes, err);
 }
 
-/* One step around the ring: a part to the next rank, another from the one before. */
-static weft_status step(wh_tcp *t, const int64_t *out, int64_t n_out, int64_t *in, int64_t n_in,
-                        weft_error *err) {
+typedef struct ring {
+    wh_tcp *t;
+    weft_error *err;
+} ring;
+
+static int step(void *ud, const int64_t *out, int64_t n_out, int64_t *in, int64_t n_in) {
+    const ring *r = ud;
+    wh_tcp *t = r->t;
     const int32_t size = t->comm.size, next = (t->comm.rank + 1) % size,
                   before = (t->comm.rank + size - 1) % size;
     int failed = -1;
@@ -157,27 +163,13 @@ static weft_status step(wh_tcp *t, const int64_t *out, int64_t n_out, int64_t *i
         wh_net_exchange(t->fd[next], out, (size_t)n_out * sizeof *out, t->fd[before], in,
                         (size_t)n_in * sizeof *in, for_ever(t), &failed);
     if (end == WH_NET_OK) return WEFT_OK;
-    return broken(t, end, failed == t->fd[next] ? next : before, err);
-}
-
-/* Part i of the vector: [begin, end). */
-static int64_t part(int64_t n, int32_t size, int32_t i) {
-    return n / size * i + (i < n % size ? i : n % size);
+    return (int)broken(t, end, failed == t->fd[next] ? next : before, r->err);
 }
 
 static weft_status sum_by_ring(wh_tcp *t, int64_t *words, int64_t n, weft_error *err) {
-    const int32_t rank = t->comm.rank, size = t->comm.size;
-    WEFT_TRY(take_scratch(t, n / size + 1, err));
-    for (int32_t round = 0; round < 2 * size - 2; round++) {
-        const bool adds = round < size - 1; /* first the sums, then the copies of them */
-        const int32_t out = (rank - round + 2 * size) % size, in = (out + size - 1) % size;
-        const int64_t from = part(n, size, out), to = part(n, size, in),
-                      n_in = part(n, size, in + 1) - to;
-        WEFT_TRY(step(t, words + from, part(n, size, out + 1) - from,
-                      adds ? t->scratch : words + to, n_in, err));
-        if (adds) add(words + to, t->scratch, n_in);
-    }
-    return WEFT_OK;
+    ring r = {t, err};
+    WEFT_TRY(take_scratch(t, wh_ring_scratch(n, t->comm.size), err));
+    return (weft_status)wh_ring_sum(words, n, t->comm.rank, t->comm.size, t->scratch, step, &r);
 }
 
 static weft_status sum(void *ud, int64_t *words, int64_t n, weft_error *err) {

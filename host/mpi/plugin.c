@@ -3,14 +3,19 @@
  * to wait for. */
 #include "host/mpi/table.h"
 
+#include "host/ring.h"
+
 #include <mpi.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 /* Counts of MPI are int. Half a GiB also bounds what MPI may want for itself. */
 #define MOST ((size_t)1 << 29)
+/* Up to so many bytes a sum takes MPI's tree, whose time is in its steps; above, the ring. */
+#define TREE_BYTES ((size_t)64 << 10)
 /* Turns of about a microsecond; whoever is late by more is computing and may need this core. */
 enum { SPINS = 100, TURNS_PER_LOOK = 64 };
 
@@ -123,18 +128,68 @@ static wh_mpi_end allgather(const void *in, size_t bytes, void *out, size_t most
 }
 
 /* Unsigned numbers wrap around; the bits are those of the signed sum modulo 2^64. */
-static wh_mpi_end sum(int64_t *words, int64_t n, size_t most, const wh_mpi_wait *wait) {
-    wh_mpi_end end = WH_MPI_OK;
-    if (most == 0 || most > MOST) most = MOST;
-    const int64_t step = (int64_t)(most / sizeof *words);
-    for (int64_t at = 0; at < n && end == WH_MPI_OK; at += step) {
-        MPI_Request request;
-        const int piece = (int)(n - at < step ? n - at : step);
-        const int e = MPI_Iallreduce(MPI_IN_PLACE, words + at, piece, MPI_UINT64_T, MPI_SUM,
-                                     MPI_COMM_WORLD, &request);
-        end = finish_request(e, &request, wait);
+static wh_mpi_end sum_by_mpi(int64_t *words, int64_t n, const wh_mpi_wait *wait) {
+    MPI_Request request;
+    const int e = MPI_Iallreduce(MPI_IN_PLACE, words, (int)n, MPI_UINT64_T, MPI_SUM, MPI_COMM_WORLD,
+                                 &request);
+    return finish_request(e, &request, wait);
+}
+
+typedef struct ring {
+    int before, next;
+    size_t most;
+    const wh_mpi_wait *wait;
+} ring;
+
+/* Both ways piece by piece; a neighbour's pieces come in order. */
+static int step(void *ud, const int64_t *out, int64_t n_out, int64_t *in, int64_t n_in) {
+    const ring *r = ud;
+    const int64_t most = (int64_t)(r->most / sizeof *out);
+    for (int64_t at = 0; at < n_out || at < n_in; at += most) {
+        MPI_Request to = MPI_REQUEST_NULL, from = MPI_REQUEST_NULL;
+        const int64_t left_in = n_in - at, left_out = n_out - at;
+        int e = MPI_SUCCESS;
+        if (left_in > 0)
+            e = MPI_Irecv(in + at, (int)(left_in < most ? left_in : most), MPI_UINT64_T, r->before,
+                          0, MPI_COMM_WORLD, &from);
+        if (e == MPI_SUCCESS && left_out > 0)
+            e = MPI_Isend(out + at, (int)(left_out < most ? left_out : most), MPI_UINT64_T, r->next,
+                          0, MPI_COMM_WORLD, &to);
+        wh_mpi_end end = finish_request(e, &from, r->wait);
+        if (end == WH_MPI_OK) end = finish_request(MPI_SUCCESS, &to, r->wait);
+        if (end != WH_MPI_OK) return (int)end;
     }
-    return end;
+    return WH_MPI_OK;
+}
+
+/* MPI's own sums that do not block send the whole vector up and down a tree. */
+static wh_mpi_end sum_by_ring(int64_t *words, int64_t n, int rank, int size, size_t most,
+                              const wh_mpi_wait *wait) {
+    static int64_t *scratch; /* grows with the largest sum, and stays */
+    static int64_t has;
+    ring r = {(rank + size - 1) % size, (rank + 1) % size, most, wait};
+    const int64_t needs = wh_ring_scratch(n, size);
+    if (needs > has) {
+        int64_t *larger = realloc(scratch, (size_t)needs * sizeof *larger);
+        if (!larger) {
+            (void)snprintf(wait->why, WH_MPI_WHY, "out of memory for a sum of %lld numbers",
+                           (long long)n);
+            return WH_MPI_FAILED;
+        }
+        scratch = larger, has = needs;
+    }
+    return (wh_mpi_end)wh_ring_sum(words, n, rank, size, scratch, step, &r);
+}
+
+static wh_mpi_end sum(int64_t *words, int64_t n, size_t most, const wh_mpi_wait *wait) {
+    int rank, size;
+    int e = MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    if (e == MPI_SUCCESS) e = MPI_Comm_size(MPI_COMM_WORLD, &size);
+    if (e != MPI_SUCCESS) return failed(e, wait->why);
+    if (most == 0 || most > MOST) most = MOST;
+    const size_t bytes = (size_t)n * sizeof *words;
+    if (bytes <= TREE_BYTES && bytes <= most) return sum_by_mpi(words, n, wait);
+    return sum_by_ring(words, n, rank, size, most, wait);
 }
 
 static void finish(void) {
