@@ -336,7 +336,7 @@ weft_status wh_watch_close(wh_watch *w, weft_status status, const char *text, we
     atomic_store(&w->is_leaving, true);
     nudge(w);
     (void)pthread_join(w->thread, NULL);
-    const weft_status late = well && !known ? wh_watch_verdict(w, err) : WEFT_OK;
+    const weft_status late = well ? wh_watch_verdict(w, err) : WEFT_OK;
     (void)pthread_mutex_destroy(&w->lock);
     release(w);
     return late;
