@@ -294,7 +294,7 @@ weft_status wh_watch_open(wh_watch **out, const wh_watch_options *o, weft_error 
     if (!w) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for %zu ranks", size);
     *w = (wh_watch){.launch = *o->launch,
                     .timeout = o->timeout,
-                    .beat = fmin(1.0, o->timeout / 4.0),
+                    .beat = fmin(0.5, o->timeout / 4.0),
                     .listener = -1,
                     .wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
                     .nudge = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
