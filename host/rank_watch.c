@@ -97,7 +97,7 @@ static wh_frame make_frame(const wh_watch *w, wh_frame_kind kind, weft_status st
                            const char *text) {
     wh_frame f;
     memset(&f, 0, sizeof f);
-    f.kind = kind, f.rank = w->launch.rank, f.status = (int32_t)status;
+    f.kind = (int32_t)kind, f.rank = w->launch.rank, f.status = (int32_t)status;
     (void)snprintf(f.text, sizeof f.text, "%s", text);
     return f;
 }
@@ -232,7 +232,7 @@ static void part(wh_watch *w) {
 
 static void *run(void *ud) {
     wh_watch *w = ud;
-    double next_beat = 0.0, end = INFINITY;
+    double next_beat = 0.0, end = (double)INFINITY;
     bool has_parted = false;
     while (!has_parted || (is_anyone_left(w) && wh_clock() < end)) {
         if (atomic_load(&w->is_leaving) && !has_parted) {
