@@ -36,6 +36,7 @@ wh_exchanges wh_ranks_exchanges(const wh_ranks *ranks);
 /* Rank 0, which writes the run folder and talks to people; a job of one has only that. */
 bool wh_ranks_is_first(const wh_ranks *ranks);
 int32_t wh_ranks_size(const wh_ranks *ranks);
+int32_t wh_ranks_rank(const wh_ranks *ranks);  /* 0 for a job of one */
 int32_t wh_ranks_local(const wh_ranks *ranks); /* this one's number on its host */
 /* "4 ranks on 2 hosts, tcp, started by srun"; "" for one. */
 const char *wh_ranks_text(const wh_ranks *ranks);
