@@ -33,6 +33,18 @@ for n in 1 2 4; do
     expect_mpi 0 -n $n "$weft" train job.yaml run.name=n$n --quiet
     same_run one n$n
 done
+# Sums after every step; clients whose state crosses at every checkpoint.
+fda='fl.sync=fda fda.theta=3e-3 fl.num_rounds=4'
+keep='client.optimizer_state=keep fl.num_rounds=5 engine.slots=1 engine.state_pool_mib=0'
+for job in fda keep; do
+    eval "options=\$$job"
+    # shellcheck disable=SC2086,SC2154
+    train $job-1 $options
+    # shellcheck disable=SC2086
+    expect_mpi 0 -n 3 "$weft" train job.yaml run.name=$job-3 --quiet $options
+    same_run $job-1 $job-3
+    same runs/$job-1/checkpoints/latest/state.safetensors runs/$job-3/checkpoints/latest/state.safetensors
+done
 contains runs/n2/log.txt 'ranks: 2 ranks on 1 host, mpi (Open MPI [0-9.]*), started by mpirun'
 contains runs/n2/events.jsonl '"ranks": "2 ranks on 1 host, mpi (Open MPI'
 expect 0 info
