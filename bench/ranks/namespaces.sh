@@ -64,7 +64,9 @@ hosts_down() {
 
 host_rate() { # host, rate
     tc -n "$hosts_name-$1" qdisc delete dev eth0 root 2>/dev/null || :
-    [ "$2" = none ] || tc -n "$hosts_name-$1" qdisc add dev eth0 root tbf rate "$2" burst 128kb latency 200ms
+    # What passes at once: as little as the kernel's clock allows.
+    case $2 in *gbit) hosts_burst=128kb ;; *) hosts_burst=16kb ;; esac
+    [ "$2" = none ] || tc -n "$hosts_name-$1" qdisc add dev eth0 root tbf rate "$2" burst $hosts_burst latency 200ms
 }
 
 host_link() { ip -n "$hosts_name-switch" link set "port-$1" "$2"; }
