@@ -15,9 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOOKS       4000   /* hard ones, then naps between them */
+#define LOOKS       4000 /* hard ones, then naps between them */
 #define NAP_NS      50000L
-#define END_SECONDS 10 /* that closing a communicator may take */
+#define END_SECONDS 10.0 /* that closing a communicator may take, if an answer may take longer */
 
 _Static_assert(WK_COMM_ID == NCCL_UNIQUE_ID_BYTES, "an id is NCCL's");
 
@@ -111,6 +111,10 @@ static weft_status find(wk_dev *dev, wk_comm_offer *out) {
 
 /* ---- ending a communicator ---- */
 
+static double patience(const cuda_comm *c) {
+    return c->seconds < END_SECONDS ? c->seconds : END_SECONDS;
+}
+
 static void *run_ending(void *ud) {
     const ending *e = ud;
     (void)cudaSetDevice(e->ordinal);
@@ -119,7 +123,7 @@ static void *run_ending(void *ud) {
 }
 
 /* NCCL promises no time for either way to end: so it happens beside this thread, which goes on after
- * END_SECONDS and then leaves that one where it is. */
+ * a while and then leaves that one where it is. */
 static void end(wk_dev *dev, ncclResult_t (*how)(ncclComm_t comm)) {
     cuda_comm *c = comm_of(dev);
     pthread_t thread;
@@ -128,7 +132,9 @@ static void end(wk_dev *dev, ncclResult_t (*how)(ncclComm_t comm)) {
     c->comm = NULL;
     if (pthread_create(&thread, NULL, run_ending, &c->ending) != 0) return; /* the process ends it */
     (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += END_SECONDS;
+    const double seconds = (double)until.tv_nsec * 1e-9 + patience(c);
+    until.tv_sec += (time_t)seconds;
+    until.tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9);
     if (pthread_timedjoin_np(thread, NULL, &until) == 0) return;
     c->hangs = true;
     (void)pthread_detach(thread);
@@ -255,7 +261,7 @@ static void close_comm(wk_dev *dev) {
     (void)cudaSetDevice(cuda_impl_of(dev)->ordinal);
     if (c->comm && !c->busy) {
         ncclResult_t state = ncclInProgress;
-        const double deadline = now() + END_SECONDS;
+        const double deadline = now() + patience(c);
         know(c, NULL, 0);
         (void)c->api.ncclCommFinalize(c->comm);
         while (c->api.ncclCommGetAsyncError(c->comm, &state) == ncclSuccess &&
