@@ -43,8 +43,8 @@ WEFT_NODISCARD weft_status we_ranks_describe(we_ranks *r, wk_ctx *ctx, int32_t c
 void we_ranks_fini(we_ranks *r, wk_ctx *ctx); /* fine on a zeroed one */
 
 /* The end of opening, with how it went on this rank: where weft_comm asks for it, whether all are
- * open, and whether their devices sum by themselves, which is then tried. Leaves it to the host when
- * a rank cannot; a failure is everybody's. */
+ * open, and whether their devices sum by themselves, which is then tried. Leaves it to the host
+ * when a rank cannot; a failure is everybody's. */
 WEFT_NODISCARD weft_status we_ranks_join(weft_engine *e, weft_status st);
 
 /* Deals e->cohort: no rank more than `cap`, the longest visits first, each to the rank with the

@@ -9,7 +9,7 @@
 typedef struct offer {
     wk_comm_offer device;
     int32_t can;
-    char why[200]; /* when it cannot */
+    char why[200];                /* when it cannot */
     unsigned char id[WK_COMM_ID]; /* rank 0's */
 } offer;
 

@@ -203,9 +203,9 @@ typedef struct weft_comm {
     weft_status (*allgather)(void *ud, const void *in, size_t bytes, void *out, weft_error *err);
     /* words (n) = the sum over ranks, modulo 2^64. */
     weft_status (*sum)(void *ud, int64_t *words, int64_t n, weft_error *err);
-    /* 0: all sums are made by `sum`. Else vectors on devices are summed between these where they can
-     * do it (NCCL), with a patience of so many seconds for another rank, after which it counts as
-     * lost. Opening an engine is then an exchange too: it opens on all ranks or on none, and an
+    /* 0: all sums are made by `sum`. Else vectors on devices are summed between these where they
+     * can do it (NCCL), with a patience of so many seconds for another rank, after which it counts
+     * as lost. Opening an engine is then an exchange too: it opens on all ranks or on none, and an
      * exchange above may be kept waiting for as long. The same on all ranks. */
     int32_t device_seconds;
 } weft_comm;
@@ -265,8 +265,8 @@ typedef struct weft_engine_info {
     int32_t slots;
     int64_t pack_tokens;
     int64_t device_bytes; /* held on the device: base, adapters, activations, workspace */
-    /* How ranks sum vectors, and why not otherwise: "NCCL 2.28.9", "through host memory (tcp): ranks
-     * 0 and 1 share a GPU"; "" alone. The same on all ranks. */
+    /* How ranks sum vectors, and why not otherwise: "NCCL 2.28.9", "through host memory (tcp):
+     * ranks 0 and 1 share a GPU"; "" alone. The same on all ranks. */
     const char *sums;
 } weft_engine_info;
 

@@ -169,12 +169,13 @@ void wk_range(wk_dev *dev, const char *name);
 /* What this device brings to a sum with others. WEFT_E_UNSUPPORTED, with the reason, when it has
  * nothing for that: its ranks then sum through the host. */
 WEFT_NODISCARD weft_status wk_comm_find(wk_dev *dev, wk_comm_offer *out);
-/* A name for a new group of ranks: made on one, carried to all of them by the caller. After find. */
+/* A name for a new group of ranks: made on one, carried to all of them by the caller. After find.
+ */
 WEFT_NODISCARD weft_status wk_comm_id(wk_dev *dev, unsigned char id[WK_COMM_ID]);
 /* All ranks call these alike, each with a device of its own, and all come within `seconds`; both
- * wait for the end, and begin when the device has done its work so far, which counts as waiting: who
- * has much of it under way collects a letter first. WEFT_E_COMM, in one line, after `seconds` or
- * when the library or another rank fails; later sums return the same, until close. */
+ * wait for the end, and begin when the device has done its work so far, which counts as waiting:
+ * who has much of it under way collects a letter first. WEFT_E_COMM, in one line, after `seconds`
+ * or when the library or another rank fails; later sums return the same, until close. */
 WEFT_NODISCARD weft_status wk_comm_open(wk_dev *dev, int rank, int size,
                                         const unsigned char id[WK_COMM_ID], double seconds);
 /* t (int64, contiguous) = the sum over ranks, modulo 2^64, in place. t's memory may not go before

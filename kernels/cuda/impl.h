@@ -3,8 +3,8 @@
  *
  * Streams. Ops, letters and small uploads run on the lane. Larger uploads cross the bus on `feed`
  * into staging and are copied to their place on the lane, so that the next batch travels while this
- * one computes; send and fetch run on cp_in and cp_out. Sums with other ranks' devices have a stream
- * too (nccl.c). */
+ * one computes; send and fetch run on cp_in and cp_out. Sums with other ranks' devices have a
+ * stream too (nccl.c). */
 #ifndef CUDA_IMPL_H
 #define CUDA_IMPL_H
 

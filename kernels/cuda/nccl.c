@@ -2,8 +2,8 @@
  * numbers modulo 2^64 have no order, so the bits are those of any other way to add them up.
  *
  * The communicator does not block: what NCCL does in threads of its own, and what the stream does,
- * is looked at until it is done, has failed, or time is up. Then it is aborted, which also frees the
- * GPU of a kernel that waits for a rank that is gone. */
+ * is looked at until it is done, has failed, or time is up. Then it is aborted, which also frees
+ * the GPU of a kernel that waits for a rank that is gone. */
 #define _GNU_SOURCE /* pthread_timedjoin_np */
 
 #include "kernels/cuda/impl.h"
@@ -30,8 +30,8 @@ typedef struct ending {
 
 typedef struct cuda_comm {
     cuda_nccl api;
-    char library[32]; /* "NCCL 2.28.9"; empty until it is loaded */
-    ncclComm_t comm;  /* NULL: not open, or failed, */
+    char library[32];  /* "NCCL 2.28.9"; empty until it is loaded */
+    ncclComm_t comm;   /* NULL: not open, or failed, */
     char failure[400]; /* and how */
     cudaStream_t stream;
     cudaEvent_t done;
@@ -85,8 +85,7 @@ static weft_status load(wk_dev *dev) {
         return WEFT_FAIL(err, WEFT_E_UNSUPPORTED, "NCCL %d.%d is too old, 2.19 or newer is needed",
                          version / (version < 10000 ? 1000 : 10000),
                          version / 100 % (version < 10000 ? 10 : 100));
-    if (missing)
-        return WEFT_FAIL(err, WEFT_E_UNSUPPORTED, CUDA_NCCL_LIBRARY " has no %s", missing);
+    if (missing) return WEFT_FAIL(err, WEFT_E_UNSUPPORTED, CUDA_NCCL_LIBRARY " has no %s", missing);
     (void)snprintf(c->library, sizeof c->library, "NCCL %d.%d.%d", version / 10000,
                    version / 100 % 100, version % 100);
     return WEFT_OK;
@@ -99,8 +98,8 @@ static weft_status find(wk_dev *dev, wk_comm_offer *out) {
     WEFT_TRY(cuda_ready_outside(dev, "NCCL"));
     WEFT_TRY(load(dev));
     WEFT_TRY(cuda_try(dev, cudaGetDeviceProperties(&card, ordinal), "cudaGetDeviceProperties"));
-    WEFT_TRY(cuda_try(dev, cudaDeviceGetPCIBusId(slot, sizeof slot, ordinal),
-                      "cudaDeviceGetPCIBusId"));
+    WEFT_TRY(
+        cuda_try(dev, cudaDeviceGetPCIBusId(slot, sizeof slot, ordinal), "cudaDeviceGetPCIBusId"));
     (void)gethostname(machine, sizeof machine - 1);
     (void)snprintf(out->library, sizeof out->library, "%s", comm_of(dev)->library);
     for (size_t i = 0; i < sizeof card.uuid.bytes; i++)
@@ -122,15 +121,16 @@ static void *run_ending(void *ud) {
     return NULL;
 }
 
-/* NCCL promises no time for either way to end: so it happens beside this thread, which goes on after
- * a while and then leaves that one where it is. */
+/* NCCL promises no time for either way to end: so it happens beside this thread, which goes on
+ * after a while and then leaves that one where it is. */
 static void end(wk_dev *dev, ncclResult_t (*how)(ncclComm_t comm)) {
     cuda_comm *c = comm_of(dev);
     pthread_t thread;
     struct timespec until;
     c->ending = (ending){how, c->comm, cuda_impl_of(dev)->ordinal};
     c->comm = NULL;
-    if (pthread_create(&thread, NULL, run_ending, &c->ending) != 0) return; /* the process ends it */
+    if (pthread_create(&thread, NULL, run_ending, &c->ending) != 0)
+        return; /* the process ends it */
     (void)clock_gettime(CLOCK_REALTIME, &until);
     const double seconds = (double)until.tv_nsec * 1e-9 + patience(c);
     until.tv_sec += (time_t)seconds;
@@ -237,7 +237,8 @@ static weft_status sum(wk_dev *dev, void *words, int64_t n) {
     WEFT_TRY(cuda_ready_outside(dev, "a sum over ranks"));
     if (!c || !c->comm)
         return WEFT_FAIL(&dev->ctx->err, WEFT_E_COMM, "%s",
-                         c && c->failure[0] ? c->failure : "a sum over ranks that are not connected");
+                         c && c->failure[0] ? c->failure
+                                            : "a sum over ranks that are not connected");
     if (n == 0) return WEFT_OK;
     (void)snprintf(what, sizeof what, "sum of %lld words", (long long)n);
     know(c, words, (size_t)n * sizeof(int64_t));

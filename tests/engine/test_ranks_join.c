@@ -156,8 +156,8 @@ static void test_the_same_bits(void **state) {
     (void)state;
     check_job((const char *const[]){"client.local_epochs", "1"}, 2);
     check_job((const char *const[]){"fl.sync", "fda-opt", "client.local_epochs", "1",
-                                     "fda.estimator", "exact"},
-               6);
+                                    "fda.estimator", "exact"},
+              6);
 }
 
 /* ---- what each rank is told ---- */
@@ -252,8 +252,7 @@ static void test_what_is_told(void **state) {
                "through host memory (threads): rank 1: no library here");
     check_told(OTHER_LIBRARY, "cuda", "auto",
                "through host memory (threads): rank 0 has sums 1.0, rank 1 has sums 2.0");
-    check_told(SHARED, "cuda", "auto",
-               "through host memory (threads): ranks 0 and 1 share a GPU");
+    check_told(SHARED, "cuda", "auto", "through host memory (threads): ranks 0 and 1 share a GPU");
 }
 
 /* What rank 1 says itself, and what the others say then. */

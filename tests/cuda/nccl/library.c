@@ -1,11 +1,11 @@
 /* A stand-in for libnccl.so.2 between processes of one machine, on the stand-in CUDA runtime of the
- * program that opens it: what kernels/cuda/nccl.c calls, compiled against NCCL's own header. Nothing
- * is done at once: a communicator is ready, and a sum in its stream, only after some looks at
- * ncclCommGetAsyncError. A rank that calls what it may not ends with a line on stderr.
+ * program that opens it: what kernels/cuda/nccl.c calls, compiled against NCCL's own header.
+ * Nothing is done at once: a communicator is ready, and a sum in its stream, only after some looks
+ * at ncclCommGetAsyncError. A rank that calls what it may not ends with a line on stderr.
  *
- * FAKE_NCCL, words apart by commas: version=N; refuse (no communicator); async (sums fail after they
- * have begun); remote (the others see that a rank has aborted, else they wait for it for ever);
- * wrong (sums are off by one); stuck (ncclCommAbort never ends). */
+ * FAKE_NCCL, words apart by commas: version=N; refuse (no communicator); async (sums fail after
+ * they have begun); remote (the others see that a rank has aborted, else they wait for it for
+ * ever); wrong (sums are off by one); stuck (ncclCommAbort never ends). */
 #include <nccl.h>
 
 #include <fcntl.h>

@@ -1,5 +1,6 @@
-/* Linked with NVIDIA's NCCL, where kernels/cuda/nccl.c opens it: that the library has every function
- * that is called there, with the types of the header, and that opening it finds the same ones. */
+/* Linked with NVIDIA's NCCL, where kernels/cuda/nccl.c opens it: that the library has every
+ * function that is called there, with the types of the header, and that opening it finds the same
+ * ones. */
 #define _GNU_SOURCE /* dladdr */
 
 #include "kernels/cuda/nccl_calls.h"
