@@ -112,6 +112,7 @@ weft_status we_ranks_join(weft_engine *e, weft_status st) {
     st = we_ranks_meet(e, st);
     if (st == WEFT_OK && memory) st = decide(e, memory);
     wk_host_free(&e->ctx, memory);
-    if (st == WEFT_OK) wk_log(&e->ctx, WK_LOG_INFO, "ranks", "sums of vectors: %s", r->sums);
+    if (st == WEFT_OK && r->words)
+        wk_log(&e->ctx, WK_LOG_INFO, "ranks", "sums of vectors: %s", r->sums);
     return st;
 }

@@ -241,7 +241,8 @@ typedef struct weft_engine_options {
     { .size = sizeof(weft_engine_options) }
 
 /* Loads the frozen base, lays out adapters, takes all memory. After it, memory does not grow.
- * Errors: WEFT_E_DATA (model, rows or partition), WEFT_E_CONFIG, WEFT_E_MEM, WEFT_E_DEVICE. */
+ * Errors: WEFT_E_DATA (model, rows or partition), WEFT_E_CONFIG, WEFT_E_MEM, WEFT_E_DEVICE, and
+ * WEFT_E_COMM where opening is an exchange (weft_comm.device_seconds). */
 WEFT_NODISCARD weft_status weft_engine_open(weft_engine **out, const weft_engine_options *options,
                                             weft_error *err);
 void weft_engine_close(weft_engine *engine);

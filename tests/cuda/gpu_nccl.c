@@ -39,6 +39,7 @@ static void group_of_one(wk_dev *dev) {
 
 int main(void) {
     wk_comm_offer offer, again;
+    wk_ctx_init(&ctx, NULL);
     wk_dev *dev = gpu_open(&ctx, (wk_dev_options){.hidden = WK_F32}), *other = NULL;
     if (wk_comm_find(dev, &offer) == WEFT_E_UNSUPPORTED) {
         printf("skipped: %s\n", ctx.err.text);

@@ -36,6 +36,7 @@ typedef struct board {
 
 typedef struct work {
     struct ncclComm *comm;
+    struct work *before;
     uint64_t *words;
     size_t n, at;
     cudaStream_t stream;
@@ -49,6 +50,7 @@ struct ncclComm {
     bool finalized;
     atomic_bool aborted;
     work *next; /* told, not yet in its stream */
+    work *all;  /* ever told, the last first */
     ncclResult_t failure;
 };
 
@@ -108,8 +110,8 @@ API ncclResult_t ncclAllReduce(const void *in, void *out, size_t n, ncclDataType
     if (in != out || type != ncclUint64 || op != ncclSum || !n || !stream)
         misused("this sum is not known");
     work *w = calloc(1, sizeof *w); /* the stream may hold it to the end */
-    *w = (work){.comm = c, .words = out, .n = n, .stream = stream};
-    c->next = w, c->looks = LOOKS;
+    *w = (work){.comm = c, .before = c->all, .words = out, .n = n, .stream = stream};
+    c->next = c->all = w, c->looks = LOOKS;
     return ncclInProgress;
 }
 
@@ -132,6 +134,7 @@ API ncclResult_t ncclCommInitRankConfig(ncclComm_t *out, int size, ncclUniqueId 
         misused("not the configuration of a communicator that does not block");
     if (told("refuse", NULL)) {
         snprintf(last, sizeof last, "no network\nat all");
+        shm_unlink(id.internal);
         return ncclUnhandledCudaError;
     }
     struct ncclComm *c = calloc(1, sizeof *c);
@@ -191,16 +194,15 @@ API ncclResult_t ncclCommFinalize(ncclComm_t c) {
     return ncclInProgress;
 }
 
-static void leave(ncclComm_t c) {
-    shm_unlink(c->name);
-    munmap(c->board, sizeof *c->board);
-    free(c);
-}
-
 API ncclResult_t ncclCommDestroy(ncclComm_t c) {
     if (!c->finalized || c->looks) misused("destroyed, but not finalized");
     if (c->registered) misused("destroyed, but it holds memory");
-    leave(c);
+    for (work *w = c->all, *before; w; w = before) {
+        before = w->before;
+        free(w);
+    }
+    munmap(c->board, sizeof *c->board);
+    free(c);
     return ncclSuccess;
 }
 
