@@ -16,7 +16,8 @@
 typedef struct we_ranks {
     const weft_comm *comm; /* NULL: alone */
     int32_t size, rank;
-    int32_t cap;              /* clients of a rank, at most */
+    int32_t cap;              /* clients of a rank in a round, at most */
+    bool have_homes;          /* a client always trains on the same rank, which keeps its state */
     int32_t n_own;            /* dealt to this rank in this round, */
     int32_t *own_at;          /* (cap) their places in the cohort, ascending, */
     int32_t *own;             /* (cap) and ids */
@@ -36,10 +37,10 @@ typedef struct we_ranks {
 /* First of all: from then on the rank can be met. */
 WEFT_NODISCARD weft_status we_ranks_open(we_ranks *r, wk_ctx *ctx, const weft_comm *comm);
 
-/* Takes memory for a cohort (0: no training), items of up to `item` bytes and vectors of `adapter`
- * numbers. */
-WEFT_NODISCARD weft_status we_ranks_describe(we_ranks *r, wk_ctx *ctx, int32_t cohort, size_t item,
-                                             int64_t adapter);
+/* Takes memory for a cohort, items of up to `item` bytes and vectors of `adapter` numbers.
+ * `at_home`: how many clients there are, when each trains on one rank alone; else 0. */
+WEFT_NODISCARD weft_status we_ranks_describe(we_ranks *r, wk_ctx *ctx, int32_t cohort,
+                                             int32_t at_home, size_t item, int64_t adapter);
 void we_ranks_fini(we_ranks *r, wk_ctx *ctx); /* fine on a zeroed one */
 
 /* The end of opening, with how it went on this rank: where weft_comm asks for it, whether all are
@@ -48,8 +49,12 @@ void we_ranks_fini(we_ranks *r, wk_ctx *ctx); /* fine on a zeroed one */
 WEFT_NODISCARD weft_status we_ranks_join(weft_engine *e, weft_status st);
 
 /* Deals e->cohort: no rank more than `cap`, the longest visits first, each to the rank with the
- * least to do (Graham 1969). */
+ * least to do (Graham 1969); or each client to its home. */
 void we_ranks_deal(weft_engine *e);
+/* Where clients have homes, and on one rank: whether this client's is here. */
+bool we_ranks_is_home(const we_ranks *r, int32_t client);
+/* Clients of n that are at home on one rank, at most. */
+int32_t we_ranks_homes(const we_ranks *r, int32_t n);
 
 /* All ranks are here and well: else the status of the first that is not, text included. */
 WEFT_NODISCARD weft_status we_ranks_meet(weft_engine *e, weft_status st);

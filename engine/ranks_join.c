@@ -77,7 +77,7 @@ static weft_status open_comm(weft_engine *e, const unsigned char *id) {
     const we_ranks *r = &e->ranks;
     char text[sizeof e->ctx.err.text];
     const weft_status st =
-        wk_comm_open(e->dev, r->rank, r->size, id, (double)r->comm->device_seconds);
+        wk_comm_open(e->dev, r->rank, r->size, id, (double)e->cfg->run_comm_timeout);
     if (st != WEFT_E_COMM) return st;
     memcpy(text, e->ctx.err.text, sizeof text);
     return WEFT_FAIL(&e->ctx.err, st, "%.440s; run.sums=host does without", text);
@@ -106,7 +106,7 @@ static weft_status decide(weft_engine *e, offer *all) {
 weft_status we_ranks_join(weft_engine *e, weft_status st) {
     we_ranks *r = &e->ranks;
     void *memory = NULL;
-    if (!r->comm || r->comm->device_seconds <= 0) return st;
+    if (!r->comm || !r->comm->on_devices) return st;
     if (st == WEFT_OK && r->words && e->cfg->run_sums == WE_SUMS_AUTO)
         st = wk_host_alloc(&e->ctx, &memory, (size_t)r->size, sizeof(offer), "devices of ranks");
     st = we_ranks_meet(e, st);

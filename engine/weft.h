@@ -203,11 +203,10 @@ typedef struct weft_comm {
     weft_status (*allgather)(void *ud, const void *in, size_t bytes, void *out, weft_error *err);
     /* words (n) = the sum over ranks, modulo 2^64. */
     weft_status (*sum)(void *ud, int64_t *words, int64_t n, weft_error *err);
-    /* 0: all sums are made by `sum`. Else vectors on devices are summed between these where they
-     * can do it (NCCL), with a patience of so many seconds for another rank, after which it counts
-     * as lost. Opening an engine is then an exchange too: it opens on all ranks or on none, and an
-     * exchange above may be kept waiting for as long. The same on all ranks. */
-    int32_t device_seconds;
+    /* Vectors on devices may be summed between these where they can do it (NCCL), instead of by
+     * `sum`: run.sums. Opening an engine is then an exchange too: it opens on all ranks or on none.
+     * The same on all ranks; needs ranks that can wait for each other run.comm_timeout seconds. */
+    bool on_devices;
 } weft_comm;
 
 /* Ranks that are threads of this process. *Owned* by the caller; close after all engines. */
@@ -242,7 +241,7 @@ typedef struct weft_engine_options {
 
 /* Loads the frozen base, lays out adapters, takes all memory. After it, memory does not grow.
  * Errors: WEFT_E_DATA (model, rows or partition), WEFT_E_CONFIG, WEFT_E_MEM, WEFT_E_DEVICE, and
- * WEFT_E_COMM where opening is an exchange (weft_comm.device_seconds). */
+ * WEFT_E_COMM where opening is an exchange (weft_comm.on_devices). */
 WEFT_NODISCARD weft_status weft_engine_open(weft_engine **out, const weft_engine_options *options,
                                             weft_error *err);
 void weft_engine_close(weft_engine *engine);
@@ -448,7 +447,9 @@ typedef struct weft_state {
 } weft_state;
 
 /* What the engine is at now, checksum apart. After a round that failed or was stopped: the last
- * complete one. WEFT_E_ARG: it was opened for evaluation only. */
+ * complete one. WEFT_E_ARG: it was opened for evaluation only. On several ranks, where
+ * client.optimizer_state is keep, this and the next are called on all of them: each has the state
+ * of its own clients, and all write the same. */
 WEFT_NODISCARD weft_status weft_engine_state(weft_engine *engine, weft_state *out, weft_error *err);
 
 typedef weft_status (*weft_state_write)(void *ud, const void *data, size_t bytes, weft_error *err);

@@ -19,6 +19,8 @@ static const flag_row FLAGS[] = {
     {WH_FLAG_DRY_RUN, "--dry-run", 0, NULL, "check everything and print the plan; train nothing"},
     {WH_FLAG_RESUME, "--resume", 0, "auto|PATH",
      "go on from a checkpoint: auto: of run.name, or begin when there is none"},
+    {WH_FLAG_RANKS, "--ranks", 0, "N",
+     "train with N processes on this host; default: one, or one for each GPU"},
     {WH_FLAG_ADAPTER, "--adapter", 0, "PATH", "PEFT adapter folder to use"},
     {WH_FLAG_SPLIT, "--split", 0, "NAME", "rows to evaluate: test (default) or train"},
     {WH_FLAG_PREDICTIONS, "--predictions", 0, "FILE",
@@ -194,6 +196,12 @@ static weft_status apply_flag(wh_cli *cli, const flag_row *row, const char *valu
         break;
     case WH_FLAG_POINTS:
         return apply_points(cli, row->name, value, err);
+    case WH_FLAG_RANKS:
+        if (wh_parse_int64(value, &cli->ranks) == WH_NUMBER_OK && cli->ranks >= 1 &&
+            cli->ranks <= WEFT_MAX_RANKS)
+            break;
+        return WEFT_FAIL(err, WEFT_E_CONFIG, "--ranks takes a number from 1 to %d, got '%.80s'",
+                         WEFT_MAX_RANKS, value);
     case WH_FLAG_PREDICTIONS:
         cli->predictions = value;
         break;

@@ -30,6 +30,7 @@ typedef enum wh_flag {
     WH_FLAG_PLOT = 1 << 11,
     WH_FLAG_SLURM = 1 << 12,  /* all of wh_slurm_flag */
     WH_FLAG_POINTS = 1 << 13, /* --count, --list, --task, --collect */
+    WH_FLAG_RANKS = 1 << 14,
 } wh_flag;
 
 /* What `weft slurm` asks of the cluster: flags under one bit, whose values are kept as text and
@@ -80,7 +81,8 @@ typedef struct wh_cli {
     const char *resume; /* "auto" or a path */
     const char *slurm[WH_SLURM_FLAGS];
     bool count, list, collect;
-    int64_t task; /* --task; -1 when absent */
+    int64_t task;  /* --task; -1 when absent */
+    int64_t ranks; /* --ranks; 0 when absent */
 } wh_cli;
 
 struct wh_verb {

@@ -220,12 +220,15 @@ static void estimate(wh_job *job, weft_phase phase) {
 static bool on_tick(void *ud, weft_phase phase, int64_t done, int64_t total) {
     wh_job *job = ud;
     static const char *const LABEL[] = {"training", "evaluating", "linear probe"};
+    char where[64];
     job->progress.state.label = LABEL[phase];
     job->progress.state.done = done;
     job->progress.state.total = total;
     estimate(job, phase);
     wh_progress_tick(&job->progress);
-    return wh_interrupt_signal() == 0;
+    (void)snprintf(where, sizeof where, "round %" PRId64 ", %s", job->progress.state.round,
+                   LABEL[phase]);
+    return wh_ranks_go_on(job->ranks, wh_interrupt_signal(), where);
 }
 
 static void on_log(void *ud, weft_log_level level, const char *module, const char *text) {
@@ -255,6 +258,17 @@ static const wh_plugin *find_plugin(wh_job *job) {
     return &job->plugin;
 }
 
+weft_status wh_job_choose_device(wh_job *job, weft_error *err) {
+    char device[32];
+    const wh_plugin *plugin = job->ranks ? find_plugin(job) : NULL;
+    if (!plugin || !plugin->backend || plugin->devices < 2 ||
+        strchr(weft_config_text(job->config, "run.device"), ':'))
+        return WEFT_OK;
+    (void)snprintf(device, sizeof device, "cuda:%d", wh_ranks_local(job->ranks) % plugin->devices);
+    WEFT_TRY(weft_config_set(job->config, "run.device", device, NULL, err));
+    return weft_config_finish(job->config, err);
+}
+
 weft_engine_options wh_job_engine_options(wh_job *job) {
     weft_engine_options options = WEFT_ENGINE_OPTIONS_INIT;
     options.config = job->config;
@@ -263,6 +277,7 @@ weft_engine_options wh_job_engine_options(wh_job *job) {
     options.test = job->has_test ? &job->test.rows : NULL;
     options.partition = job->partition;
     const wh_plugin *plugin = find_plugin(job);
+    options.comm = wh_ranks_comm(job->ranks);
     if (plugin) options.backend = plugin->backend, options.backend_note = plugin->note;
     options.hooks.ud = job;
     options.hooks.log = on_log;

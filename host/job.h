@@ -8,6 +8,7 @@
 #include "host/model_folder.h"
 #include "host/plugin.h"
 #include "host/progress.h"
+#include "host/ranks.h"
 #include "host/state_file.h"
 
 /* What a command needs of a job. */
@@ -35,6 +36,7 @@ typedef struct wh_job {
     int64_t first_steps; /* local steps before it */
     double rows_seconds, partition_seconds; /* it took to open them */
     bool has_looked;                        /* for the plugin */
+    wh_ranks *ranks; /* that work on it together; borrowed, NULL: this process alone */
     wh_plugin plugin;
 } wh_job;
 
@@ -45,9 +47,13 @@ WEFT_NODISCARD weft_status wh_job_open(wh_job *job, const char *path, const wh_c
 void wh_job_close(wh_job *job);
 
 /* Options for weft_engine_open and weft_plan_build; borrows everything from the job. The tick hook
- * feeds the progress line and stops on a signal; the store is job->state. Looks for a GPU where
- * run.device lets one be used, so call it once the job is known to be good. */
+ * feeds the progress line and stops on a signal, to any rank; the store is job->state. Looks for a
+ * GPU where run.device lets one be used, so call it once the job is known to be good. */
 weft_engine_options wh_job_engine_options(wh_job *job);
+
+/* Of several GPUs that a rank sees it takes that of its number on the host, unless run.device names
+ * one. */
+WEFT_NODISCARD weft_status wh_job_choose_device(wh_job *job, weft_error *err);
 
 /* One line for the log: which device computes, in which dtype, and why. */
 void wh_job_tell_device(wh_job *job, const weft_engine_info *info);

@@ -60,7 +60,8 @@ int main(int argc, char **argv) {
     weft_error err = {0};
     weft_status st = run(argc, argv, &err);
     if (st == WEFT_OK) st = flush_stdout(&err);
-    if (st != WEFT_OK) {
+    /* No text: another rank of the job has told why. */
+    if (st != WEFT_OK && (err.status != st || err.text[0])) {
         char line[640];
         wh_exit_line(line, sizeof line, st, &err);
         fputs(line, stderr);

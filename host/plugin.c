@@ -165,6 +165,7 @@ void wh_plugin_open(wh_plugin *out, const char *folder, const char *driver) {
     devices found = {0};
     memset(out, 0, sizeof *out);
     if (!ask_driver(out, driver ? driver : "libcuda.so.1", &found)) return;
+    out->devices = found.count;
     if (find_plugin(folder, path, sizeof path))
         out->backend = load(out, path, &found);
     else

@@ -10,6 +10,7 @@ struct wk_backend;
 
 typedef struct wh_plugin {
     const struct wk_backend *backend; /* NULL: not to be had */
+    int devices;                      /* visible to this process */
     char note[320];                   /* then the reason, one line; else what there is */
 } wh_plugin;
 

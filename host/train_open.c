@@ -1,4 +1,5 @@
 /* Opening and closing a training run: the engine, and a run folder that is new or gone on with. */
+#define _XOPEN_SOURCE 700 /* realpath */
 #include "host/train_run.h"
 
 #include "host/config_write.h"
@@ -10,7 +11,9 @@
 #include "host/train_resume.h"
 #include "host/units.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,8 +79,12 @@ static weft_status write_partition(wh_train_run *run, weft_error *err) {
     return wh_run_facts_write(run->folder, job, &run->plan, err);
 }
 
-static weft_status place_state(wh_train_run *run, weft_error *err) {
-    char *path = wh_run_folder_file(run->folder, "client_state.bin");
+/* Beside that of rank 0 those of the others, which a killed run leaves to the next to remove. */
+static weft_status place_state(wh_train_run *run, const char *folder, weft_error *err) {
+    char name[48] = "client_state.bin";
+    const int32_t rank = wh_ranks_rank(run->job->ranks);
+    if (rank > 0) (void)snprintf(name, sizeof name, "client_state.bin.tmp-rank%d", rank);
+    char *path = wh_path_join(folder, name);
     weft_status st = path ? wh_state_file_set(&run->job->state, path, err)
                           : fail_memory("placing client_state.bin", err);
     free(path);
@@ -88,7 +95,7 @@ static void fill_summary(wh_train_run *run) {
     const wh_job *job = run->job;
     wh_summary *s = &run->summary;
     s->name = run->name;
-    s->folder = wh_run_folder_path(run->folder);
+    s->folder = run->folder ? wh_run_folder_path(run->folder) : "";
     s->model = wh_model_folder_id(job->model);
     s->architecture = run->info.architecture;
     s->backend = run->info.backend;
@@ -132,6 +139,7 @@ static void describe(wh_train_run *run) {
     wh_log_info(log, "model: %s, %s parameters, frozen", i->architecture,
                 wh_units_count(a, sizeof a, (double)i->base_parameters));
     wh_job_tell_device(run->job, i);
+    if (run->job->ranks) wh_log_info(log, "ranks: %s", wh_ranks_text(run->job->ranks));
     wh_log_info(log, "adapter: r=%d on %s, and %s: %s numbers, %s per client and direction",
                 i->lora_r, i->target_modules, i->modules_to_save,
                 wh_units_grouped(a, sizeof a, i->adapter_numel),
@@ -174,7 +182,7 @@ static weft_status start_new(wh_train_run *run, bool overwrite, weft_error *err)
                                   overwrite || weft_config_bool(c, "run.overwrite"), err));
     WEFT_TRY(write_inputs(run, err));
     WEFT_TRY(write_partition(run, err));
-    WEFT_TRY(place_state(run, err));
+    WEFT_TRY(place_state(run, wh_run_folder_path(run->folder), err));
     fill_summary(run);
     return open_log(run, NULL, err);
 }
@@ -182,9 +190,9 @@ static weft_status start_new(wh_train_run *run, bool overwrite, weft_error *err)
 static weft_status go_on(wh_train_run *run, const char *path, int64_t round, weft_error *err) {
     json_t *files = NULL;
     WEFT_TRY(wh_run_folder_open(&run->folder, path, err));
-    WEFT_TRY(place_state(run, err));
+    WEFT_TRY(place_state(run, wh_run_folder_path(run->folder), err));
     fill_summary(run);
-    weft_status st = wh_train_resume(run, round, &files, err);
+    weft_status st = wh_train_resume(run, wh_run_folder_path(run->folder), round, &files, err);
     run->seconds_before = run->summary.seconds_total;
     if (st == WEFT_OK) st = open_log(run, files, err);
     json_decref(files);
@@ -224,6 +232,58 @@ static weft_status start_or_go_on(wh_train_run *run, weft_error *err) {
     return start_new(run, true, err);
 }
 
+/* ---- ranks ---- */
+
+static weft_status begin(wh_train_run *run, const wh_resume *resume, weft_error *err) {
+    WEFT_TRY(choose_name(run, err));
+    if (resume && resume->run) return go_on(run, resume->run, resume->round, err);
+    if (run->cli->resume) return start_or_go_on(run, err);
+    WEFT_TRY(start_adapter(run, err));
+    return start_new(run, false, err);
+}
+
+/* What rank 0 found out, for the others. */
+typedef struct beginning {
+    int64_t round; /* to go on after; -1: a new run */
+    char folder[PATH_MAX];
+} beginning;
+
+static weft_status tell_beginning(const wh_train_run *run, beginning *b, weft_error *err) {
+    *b = (beginning){.round = run->is_resumed ? run->summary.rounds_done : -1};
+    if (realpath(wh_run_folder_path(run->folder), b->folder)) return WEFT_OK;
+    return WEFT_FAIL(err, WEFT_E_OUTPUT, "cannot find %s: %s", wh_run_folder_path(run->folder),
+                     strerror(errno));
+}
+
+/* Another rank: it writes nothing, and its engine must come to the same state. */
+static weft_status follow(wh_train_run *run, const beginning *b, weft_error *err) {
+    json_t *files = NULL;
+    run->name = strdup("");
+    if (!run->name) return fail_memory("opening the run", err);
+    fill_summary(run);
+    WEFT_TRY(place_state(run, b->folder, err));
+    if (b->round < 0) return start_adapter(run, err);
+    const weft_status st = wh_train_resume(run, b->folder, b->round, &files, err);
+    json_decref(files);
+    return st;
+}
+
+static weft_status begin_together(wh_train_run *run, const wh_resume *resume, weft_error *err) {
+    wh_ranks *ranks = run->job->ranks;
+    beginning b = {.round = -1};
+    weft_status st = WEFT_OK;
+    WEFT_TRY(wh_ranks_check_engine(ranks, run->engine, err));
+    if (wh_ranks_is_first(ranks)) {
+        st = begin(run, resume, err);
+        if (st == WEFT_OK && ranks) st = tell_beginning(run, &b, err);
+    }
+    WEFT_TRY(wh_ranks_agree(ranks, st, err));
+    WEFT_TRY(wh_ranks_share(ranks, &b, sizeof b, err));
+    if (!wh_ranks_is_first(ranks)) st = follow(run, &b, err);
+    WEFT_TRY(wh_ranks_agree(ranks, st, err));
+    return wh_ranks_check_start(ranks, run->engine, err);
+}
+
 /* The event says what starting took, by part: rows and partition, opening the engine, and what is
  * written once. */
 static weft_status log_start(wh_train_run *run, double opened, weft_error *err) {
@@ -232,6 +292,7 @@ static weft_status log_start(wh_train_run *run, double opened, weft_error *err) 
     o = wh_json_with(o, "partition_seconds", wh_json_real(run->job->partition_seconds));
     o = wh_json_with(o, "engine_seconds", wh_json_real(opened - run->started));
     o = wh_json_with(o, "files_seconds", wh_json_real(wh_clock() - opened));
+    if (run->job->ranks) o = wh_json_with(o, "ranks", json_string(wh_ranks_text(run->job->ranks)));
     if (!o) return fail_memory("writing events.jsonl", err);
     const weft_status st = wh_run_log_event(run->log, run->is_resumed ? "resume" : "start", o, err);
     json_decref(o);
@@ -244,6 +305,7 @@ weft_status wh_train_run_open(wh_train_run *run, wh_job *job, const wh_cli *cli,
     run->job = job;
     run->cli = cli;
     run->started = wh_clock();
+    WEFT_TRY(wh_job_choose_device(job, err));
     weft_engine_options options = wh_job_engine_options(job), quiet = options;
     quiet.hooks.log = NULL; /* the engine itself will say it all */
     WEFT_TRY(weft_plan_build(&run->plan, &quiet, err));
@@ -255,15 +317,8 @@ weft_status wh_train_run_open(wh_train_run *run, wh_job *job, const wh_cli *cli,
     int64_t cohort = weft_config_int(job->config, "fl.clients_per_round");
     run->client_eval = calloc((size_t)cohort, sizeof *run->client_eval);
     if (!run->client_eval) return fail_memory("opening the run", err);
-    WEFT_TRY(choose_name(run, err));
-    if (resume && resume->run) {
-        WEFT_TRY(go_on(run, resume->run, resume->round, err));
-    } else if (cli->resume) {
-        WEFT_TRY(start_or_go_on(run, err));
-    } else {
-        WEFT_TRY(start_adapter(run, err));
-        WEFT_TRY(start_new(run, false, err));
-    }
+    WEFT_TRY(begin_together(run, resume, err));
+    if (!run->folder) return WEFT_OK;
     wh_log_attach(&job->log, run->log);
     describe(run);
     return log_start(run, opened, err);

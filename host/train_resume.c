@@ -115,8 +115,8 @@ static weft_status take(wh_train_run *run, const char *folder, json_t **files, b
     return st;
 }
 
-weft_status wh_train_resume(wh_train_run *run, int64_t round, json_t **files, weft_error *err) {
-    const char *folder = wh_run_folder_path(run->folder);
+weft_status wh_train_resume(wh_train_run *run, const char *folder, int64_t round, json_t **files,
+                            weft_error *err) {
     int64_t *rounds = NULL, took = -1;
     size_t n = 0;
     weft_error first = {0};
@@ -135,7 +135,7 @@ weft_status wh_train_resume(wh_train_run *run, int64_t round, json_t **files, we
         if (st != WEFT_OK && fatal) break;
     }
     free(rounds);
-    if (took >= 0) return wh_checkpoint_drop_after(folder, took, err);
+    if (took >= 0) return run->folder ? wh_checkpoint_drop_after(folder, took, err) : WEFT_OK;
     if (first.status == WEFT_OK)
         return WEFT_FAIL(err, WEFT_E_RESUME, "%s holds no checkpoint to resume from", folder);
     if (err) *err = first;

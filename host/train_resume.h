@@ -22,11 +22,11 @@ char *wh_resume_config(const wh_resume *r);
 WEFT_NODISCARD weft_status wh_resume_is_possible(bool *out, bool *ended, const char *path,
                                                  weft_error *err);
 
-/* Into run->engine, run->summary and the pending round, from a checkpoint of run->folder: that of
- * `round`, or with -1 the newest that is whole (damaged ones are warned of and passed over). Later
- * checkpoints are removed. *files, *own*ed (json_decref, after a failure
- * too): how long the growing files were. WEFT_E_RESUME. */
-WEFT_NODISCARD weft_status wh_train_resume(wh_train_run *run, int64_t round, json_t **files,
-                                           weft_error *err);
+/* Into run->engine, run->summary and the pending round, from a checkpoint of the run folder `path`:
+ * that of `round`, or with -1 the newest that is whole (damaged ones are warned of and passed
+ * over). The one who writes in the folder removes later checkpoints. *files, *own*ed (json_decref,
+ * after a failure too): how long the growing files were. WEFT_E_RESUME. */
+WEFT_NODISCARD weft_status wh_train_resume(wh_train_run *run, const char *path, int64_t round,
+                                           json_t **files, weft_error *err);
 
 #endif

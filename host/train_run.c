@@ -112,8 +112,8 @@ static weft_status record_round(wh_train_run *run, const weft_round_report *repo
     const int64_t round = report->round;
     const double trained = wh_clock();
     json_decref(run->files);
-    run->files = offsets(run);
-    if (!run->files) return fail_memory("recording a round", err);
+    run->files = run->folder ? offsets(run) : NULL;
+    if (run->folder && !run->files) return fail_memory("recording a round", err);
     bool due = run->job->has_test && is_due(run, round, weft_config_int(c, "eval.every"));
     int64_t every = weft_config_int(c, "eval.clients_every");
     bool clients_due = every > 0 && is_due(run, round, every);
@@ -123,6 +123,7 @@ static weft_status record_round(wh_train_run *run, const weft_round_report *repo
     if (st != WEFT_OK && st != WEFT_E_STOPPED) return st;
     bool clients_evaluated = clients_due && st == WEFT_OK;
     wh_memory_note();
+    if (!run->folder) return st;
 
     WEFT_TRY(wh_run_log_round(run->log, report, evaluated ? &run->summary.metrics : NULL,
                               clients_evaluated ? run->client_eval : NULL, err));
@@ -185,6 +186,10 @@ static void describe_adapter(char *out, size_t n, const wh_train_run *run) {
 static weft_status save_checkpoint(wh_train_run *run, weft_error *err) {
     char card[1024];
     const weft_config *c = run->job->config;
+    if (!run->folder) {
+        const bool keeps = strcmp(weft_config_text(c, "client.optimizer_state"), "keep") == 0;
+        return keeps ? wh_checkpoint_help(run->engine, err) : WEFT_OK;
+    }
     WEFT_TRY(wh_run_log_flush(run->log, true, err)); /* what it counts on is on the disk */
     if (run->tb) WEFT_TRY(wh_append_sync(wh_tb_file(run->tb), err));
     json_t *files = run->is_pending ? json_incref(run->files) : offsets(run);
@@ -216,22 +221,24 @@ static weft_status baselines(wh_train_run *run, weft_error *err) {
     return wh_run_facts_baselines(run->log, &run->summary.baselines, run->summary.binary_f1, err);
 }
 
+static weft_status before_rounds(wh_train_run *run, weft_error *err) {
+    WEFT_TRY(wh_run_log_flush(run->log, false, err)); /* a reader need not wait for a round */
+    if (!weft_config_bool(run->job->config, "eval.baselines") || run->summary.has_baselines)
+        return WEFT_OK;
+    if (run->job->has_test) return baselines(run, err);
+    wh_log_warn(&run->job->log, "eval.baselines needs data.test: no baselines");
+    return WEFT_OK;
+}
+
 weft_status wh_train_run_rounds(wh_train_run *run, weft_error *err) {
     wh_job *job = run->job;
-    WEFT_TRY(wh_run_log_flush(run->log, false, err)); /* a reader need not wait for a round */
-    if (weft_config_bool(job->config, "eval.baselines") && !run->summary.has_baselines) {
-        if (job->has_test) {
-            WEFT_TRY(baselines(run, err));
-        } else {
-            wh_log_warn(&job->log, "eval.baselines needs data.test: no baselines");
-        }
-    }
+    weft_status st = run->folder ? before_rounds(run, err) : WEFT_OK;
+    WEFT_TRY(wh_ranks_agree(job->ranks, st, err));
     job->progress.state.num_rounds = run->summary.rounds_planned;
     job->progress.state.total_steps = run->summary.total_steps;
     job->progress.state.steps = job->first_steps = run->summary.local_steps;
     job->first_round = run->summary.rounds_done + 1;
     job->loop_started = wh_clock();
-    weft_status st = WEFT_OK;
     if (run->is_pending) {
         job->progress.state.round = run->pending.round;
         st = record_round(run, &run->pending, run->pending_seconds, run->pending_cpu_seconds, err);
@@ -241,8 +248,10 @@ weft_status wh_train_run_rounds(wh_train_run *run, weft_error *err) {
         const int64_t round = run->summary.rounds_done + 1;
         st = one_round(run, round, err);
         if (st == WEFT_OK) st = save_when_due(run, round, err);
-        /* A signal between two ticks is a request to stop too; after the last round it is moot. */
-        if (st == WEFT_OK && wh_interrupt_signal() && !weft_engine_is_done(run->engine)) {
+        /* A signal between two ticks is a request to stop too; after the last round it is moot.
+         * Several ranks stop together, at the next tick. */
+        if (st == WEFT_OK && !job->ranks && wh_interrupt_signal() &&
+            !weft_engine_is_done(run->engine)) {
             st = WEFT_FAIL(err, WEFT_E_STOPPED, "stopped by a signal");
         }
     }
@@ -268,6 +277,7 @@ weft_status wh_train_run_finish(wh_train_run *run, int signal, weft_error *err) 
     s->signal = signal;
     s->seconds_total = wh_train_run_seconds(run);
     if (signal) WEFT_TRY(save_checkpoint(run, err));
+    if (!run->folder) return WEFT_OK;
     if (s->rounds_done > 0) WEFT_TRY(export_adapter(run, err));
     json_t *json = wh_summary_json(s);
     weft_status st = json ? wh_run_folder_write_json(run->folder, "summary.json", json, err)

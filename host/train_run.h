@@ -15,9 +15,10 @@ typedef struct wh_train_run {
     weft_plan plan;
     weft_engine *engine;
     weft_engine_info info;
-    wh_run_folder *folder;
-    wh_run_log *log;
-    wh_tb_log *tb; /* NULL: log.tensorboard is off */
+    wh_run_folder
+        *folder;     /* NULL on ranks other than 0, which do the same work and write nothing */
+    wh_run_log *log; /* likewise */
+    wh_tb_log *tb;   /* NULL: log.tensorboard is off */
     char *name;
     weft_metrics *client_eval; /* (cohort) */
     wh_summary summary;        /* grows with the run */
@@ -42,7 +43,8 @@ WEFT_NODISCARD weft_status wh_train_run_open(wh_train_run *run, wh_job *job, con
 /* Baselines, rounds, evaluation, checkpoints; run->summary holds what was reached. WEFT_E_STOPPED
  * after a signal: the run can still be finished. */
 WEFT_NODISCARD weft_status wh_train_run_rounds(wh_train_run *run, weft_error *err);
-/* The adapter of the last complete round and summary.json; after a signal a checkpoint first. */
+/* The adapter of the last complete round and summary.json; after a signal a checkpoint first. On
+ * ranks other than 0 nothing is written. */
 WEFT_NODISCARD weft_status wh_train_run_finish(wh_train_run *run, int signal, weft_error *err);
 /* Note a failure in events.jsonl and log.txt. */
 void wh_train_run_failed(wh_train_run *run, weft_status status, const char *text);

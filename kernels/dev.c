@@ -187,7 +187,7 @@ void wk_range(wk_dev *dev, const char *name) {
 weft_status wk_comm_find(wk_dev *dev, wk_comm_offer *out) {
     memset(out, 0, sizeof *out); /* it travels as bytes */
     if (dev->backend->comm) return dev->backend->comm->find(dev, out);
-    return WEFT_FAIL(&dev->ctx->err, WEFT_E_UNSUPPORTED, "device %s sums in host memory",
+    return WEFT_FAIL(&dev->ctx->err, WEFT_E_UNSUPPORTED, "%s computes in host memory",
                      dev->backend->name);
 }
 

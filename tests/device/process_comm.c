@@ -70,14 +70,14 @@ process_comm *process_comm_new(int32_t n) {
     return c;
 }
 
-weft_comm process_comm_rank(process_comm *c, int32_t rank, int32_t device_seconds) {
+weft_comm process_comm_rank(process_comm *c, int32_t rank) {
     return (weft_comm){.rank = rank,
                        .size = c->n,
                        .name = "processes",
                        .ud = &c->rank[rank],
                        .allgather = allgather,
                        .sum = sum,
-                       .device_seconds = device_seconds};
+                       .on_devices = true};
 }
 
 void process_comm_free(process_comm *c) {

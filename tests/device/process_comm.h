@@ -9,7 +9,7 @@
 typedef struct process_comm process_comm;
 
 process_comm *process_comm_new(int32_t n); /* before the ranks are forked; NULL: no memory */
-weft_comm process_comm_rank(process_comm *c, int32_t rank, int32_t device_seconds);
+weft_comm process_comm_rank(process_comm *c, int32_t rank);
 void process_comm_free(process_comm *c);
 
 #endif

@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #define MOST_NUMBERS (1 << 16) /* of the adapter */
-#define SECONDS      60
 
 /* What a rank brings back. */
 typedef struct result {
@@ -35,8 +34,8 @@ static void run_rank(process_comm *all, int32_t rank, bool own, result *to) {
     (void)snprintf(number, sizeof number, "%d", own ? rank : 0);
     setenv("FAKE_CUDA_UNIT", number, 1);
     if (own) setenv("CUDA_VISIBLE_DEVICES", number, 1);
-    alarm(9 * SECONDS); /* a hang is a failure */
-    const weft_comm comm = all ? process_comm_rank(all, rank, SECONDS) : (weft_comm){.rank = 0};
+    alarm(540); /* a hang is a failure */
+    const weft_comm comm = all ? process_comm_rank(all, rank) : (weft_comm){.rank = 0};
     const packing_setup setup = {.device = "cuda",
                                  .backend = device_under_test(),
                                  .slots = "17",

@@ -1,0 +1,17 @@
+/* The exchanges of ranks (weft_comm) over TCP, with nothing but sockets: small ones over a binomial
+ * tree, large sums around a ring (Patarasuk and Yuan 2009), so that no rank sends more than twice
+ * the vector. A rank that dies ends an exchange with the watch's verdict. */
+#ifndef WEFT_HOST_COMM_TCP_H
+#define WEFT_HOST_COMM_TCP_H
+
+#include "host/rank_watch.h"
+
+typedef struct wh_tcp wh_tcp;
+
+/* Connects the ranks that the watch brought together; the watch must stay open. */
+WEFT_NODISCARD weft_status wh_tcp_open(wh_tcp **out, wh_watch *watch, const wh_launch *launch,
+                                       double timeout, weft_error *err);
+const weft_comm *wh_tcp_comm(const wh_tcp *tcp);
+void wh_tcp_close(wh_tcp *tcp); /* fine on NULL */
+
+#endif

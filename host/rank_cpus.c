@@ -1,0 +1,50 @@
+/* Ranks that a launcher put on one host without giving each cores of its own. */
+#define _GNU_SOURCE /* sched_setaffinity */
+#include "host/ranks.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct cores {
+    char host[64];
+    cpu_set_t set; /* this process may use */
+} cores;
+
+/* Of n ranks with the same cores the i-th keeps every n-th part of the list; when there are more
+ * ranks than cores, one that others have too. */
+static void keep_part(cpu_set_t *set, int32_t i, int32_t n) {
+    const int all = CPU_COUNT(set);
+    int first = (int)((int64_t)all * i / n), end = (int)((int64_t)all * (i + 1) / n), at = 0;
+    if (first == end) first = i % all, end = first + 1;
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, set)) continue;
+        if (at < first || at >= end) CPU_CLR(cpu, set);
+        at++;
+    }
+}
+
+weft_status wh_ranks_share_cores(wh_ranks *ranks, weft_error *err) {
+    const weft_comm *comm = wh_ranks_comm(ranks);
+    cores own;
+    int32_t before = 0, same = 0;
+    if (!comm) return WEFT_OK;
+    memset(&own, 0, sizeof own);
+    (void)gethostname(own.host, sizeof own.host - 1);
+    if (sched_getaffinity(0, sizeof own.set, &own.set) != 0) CPU_ZERO(&own.set); /* very many */
+    cores *all = calloc((size_t)comm->size, sizeof *all);
+    if (!all) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for %d ranks", comm->size);
+    const weft_status st = comm->allgather(comm->ud, &own, sizeof own, all, err);
+    for (int32_t r = 0; st == WEFT_OK && r < comm->size; r++) {
+        if (strcmp(all[r].host, own.host) != 0 || !CPU_EQUAL(&all[r].set, &own.set)) continue;
+        before += r < comm->rank;
+        same++;
+    }
+    free(all);
+    if (st != WEFT_OK || same < 2 || CPU_COUNT(&own.set) == 0) return st;
+    keep_part(&own.set, before, same);
+    if (sched_setaffinity(0, sizeof own.set, &own.set) == 0) return WEFT_OK;
+    return WEFT_FAIL(err, WEFT_E_COMM, "cannot keep to a part of the cores: %s", strerror(errno));
+}

@@ -1,0 +1,206 @@
+#include "host/ranks.h"
+
+#include "host/comm_tcp.h"
+#include "host/local_ranks.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct wh_ranks {
+    wh_launch launch;
+    wh_local_ranks local;
+    wh_watch *watch;
+    wh_tcp *tcp;
+    char text[160];
+    char phase[96]; /* as last told */
+};
+
+/* ---- opening and closing ---- */
+
+static weft_status fit_wanted(const wh_ranks_options *o, weft_error *err) {
+    const wh_launch *l = &o->launch;
+    if (o->wanted == 0 || l->size == o->wanted || (l->size == 1 && l->by == WH_LAUNCH_NONE) ||
+        (l->by == WH_LAUNCH_SLURM && l->size == 1))
+        return WEFT_OK;
+    return WEFT_FAIL(err, WEFT_E_CONFIG,
+                     "--ranks %d, but this is rank %d of %d started by %s: leave --ranks out",
+                     o->wanted, l->rank, l->size, wh_launcher_name(l->by));
+}
+
+static void describe(wh_ranks *r, const char *by) {
+    int32_t hosts = 0;
+    for (int32_t i = 0; i < r->launch.size; i++) {
+        bool is_new = true;
+        for (int32_t k = 0; k < i && is_new; k++)
+            is_new =
+                strcmp(wh_watch_member(r->watch, i)->host, wh_watch_member(r->watch, k)->host) != 0;
+        hosts += is_new;
+    }
+    (void)snprintf(r->text, sizeof r->text, "%d ranks on %d host%s, %s, started by %s",
+                   r->launch.size, hosts, hosts == 1 ? "" : "s", wh_tcp_comm(r->tcp)->name, by);
+}
+
+static weft_status connect_all(wh_ranks *r, const wh_ranks_options *o, weft_error *err) {
+    enum { START_FACTOR = 5 }; /* hosts of a job may come up minutes apart */
+    const bool own = r->local.n > 0;
+    const wh_watch_options watch = {.launch = &r->launch,
+                                    .timeout = o->timeout,
+                                    .start_timeout = START_FACTOR * o->timeout,
+                                    .listener = own ? r->local.listener : -1,
+                                    .can_come = own ? wh_local_ranks_live : NULL,
+                                    .ud = &r->local};
+    r->local.listener = -1; /* the watch's now */
+    if (r->launch.host[0] == '\0')
+        return WEFT_FAIL(err, WEFT_E_CONFIG,
+                         "%s started %d ranks on several hosts and does not tell where rank 0 is: "
+                         "set MASTER_ADDR to its host",
+                         wh_launcher_name(r->launch.by), r->launch.size);
+    WEFT_TRY(wh_watch_open(&r->watch, &watch, err));
+    WEFT_TRY(wh_tcp_open(&r->tcp, r->watch, &r->launch, watch.start_timeout, err));
+    describe(r, own ? "rank 0" : wh_launcher_name(r->launch.by));
+    return WEFT_OK;
+}
+
+weft_status wh_ranks_open(wh_ranks **out, const wh_ranks_options *o, weft_error *err) {
+    *out = NULL;
+    WEFT_TRY(fit_wanted(o, err));
+    if (o->launch.size == 1 && o->wanted <= 1) return WEFT_OK;
+    wh_ranks *r = calloc(1, sizeof *r);
+    if (!r) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for ranks");
+    r->launch = o->launch;
+    r->local.listener = -1;
+    weft_status st = WEFT_OK;
+    if (o->launch.size == 1)
+        st = wh_local_ranks_start(&r->local, &r->launch, o->wanted, o->argv, err);
+    if (st == WEFT_OK) st = connect_all(r, o, err);
+    if (st == WEFT_OK) {
+        *out = r;
+        return WEFT_OK;
+    }
+    weft_error late;
+    if (wh_ranks_close(r, st, err ? err->text : "", &late) != WEFT_OK) return st;
+    return st;
+}
+
+weft_status wh_ranks_close(wh_ranks *r, weft_status status, const char *text, weft_error *err) {
+    weft_status late = WEFT_OK;
+    if (!r) return WEFT_OK;
+    if (r->watch) late = wh_watch_close(r->watch, status, text, err);
+    wh_tcp_close(r->tcp);
+    wh_local_ranks_end(&r->local);
+    free(r);
+    return late;
+}
+
+/* ---- questions ---- */
+
+const weft_comm *wh_ranks_comm(const wh_ranks *r) {
+    return r ? wh_tcp_comm(r->tcp) : NULL;
+}
+
+bool wh_ranks_is_first(const wh_ranks *r) {
+    return !r || r->launch.rank == 0;
+}
+
+int32_t wh_ranks_rank(const wh_ranks *r) {
+    return r ? r->launch.rank : 0;
+}
+
+int32_t wh_ranks_size(const wh_ranks *r) {
+    return r ? r->launch.size : 1;
+}
+
+const char *wh_ranks_text(const wh_ranks *r) {
+    return r ? r->text : "";
+}
+
+int32_t wh_ranks_local(const wh_ranks *r) {
+    int32_t before = 0;
+    if (!r) return 0;
+    for (int32_t i = 0; i < r->launch.rank; i++)
+        before += strcmp(wh_watch_member(r->watch, i)->host,
+                         wh_watch_member(r->watch, r->launch.rank)->host) == 0;
+    return r->launch.local_rank >= 0 ? r->launch.local_rank : before;
+}
+
+bool wh_ranks_is_told(const wh_ranks *r, const char *text) {
+    int teller;
+    if (wh_ranks_is_first(r)) return false;
+    if (sscanf(text, "rank %d", &teller) != 1 || teller == r->launch.rank) return false;
+    return teller != 0 || strstr(text, "was lost") == NULL; /* then rank 0 tells nothing */
+}
+
+/* ---- agreeing ---- */
+
+typedef struct opinion {
+    int32_t status;
+    char text[300];
+} opinion;
+
+static int32_t who_failed(const opinion *all, int32_t n) {
+    int32_t stopped = -1;
+    for (int32_t i = 0; i < n; i++) {
+        if (all[i].status == WEFT_OK) continue;
+        if (all[i].status != WEFT_E_STOPPED) return i;
+        if (stopped < 0) stopped = i;
+    }
+    return stopped;
+}
+
+weft_status wh_ranks_agree(wh_ranks *r, weft_status status, weft_error *err) {
+    if (!r) return status;
+    const weft_comm *comm = wh_ranks_comm(r);
+    opinion own = {.status = (int32_t)status}, *all = malloc((size_t)comm->size * sizeof *all);
+    if (!all) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for %d ranks", comm->size);
+    if (status != WEFT_OK && err)
+        (void)snprintf(own.text, sizeof own.text, "%.*s", (int)sizeof own.text - 1, err->text);
+    weft_error local = {0};
+    const weft_status st = comm->allgather(comm->ud, &own, sizeof own, all, &local);
+    const int32_t who = st == WEFT_OK ? who_failed(all, comm->size) : -1;
+    weft_status common = status;
+    if (status == WEFT_OK && st != WEFT_OK) {
+        if (err) *err = local;
+        common = st;
+    } else if (status == WEFT_OK && who >= 0) {
+        all[who].text[sizeof all[who].text - 1] = '\0';
+        common = WEFT_FAIL(err, (weft_status)all[who].status, "rank %d: %s", who, all[who].text);
+    }
+    free(all);
+    return common;
+}
+
+weft_status wh_ranks_share(wh_ranks *r, void *data, size_t bytes, weft_error *err) {
+    if (!r) return WEFT_OK;
+    const weft_comm *comm = wh_ranks_comm(r);
+    void *all = malloc((size_t)comm->size * bytes + 1);
+    if (!all) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for %d ranks", comm->size);
+    const weft_status st = comm->allgather(comm->ud, data, bytes, all, err);
+    if (st == WEFT_OK) memcpy(data, all, bytes);
+    free(all);
+    return st;
+}
+
+/* ---- while work goes on ---- */
+
+bool wh_ranks_go_on(wh_ranks *r, int signal, const char *phase) {
+    if (!r) return signal == 0;
+    if (strcmp(phase, r->phase) != 0) {
+        (void)snprintf(r->phase, sizeof r->phase, "%s", phase);
+        wh_watch_phase(r->watch, phase);
+    }
+    if (signal) wh_watch_stop(r->watch, signal);
+    return signal == 0 && wh_watch_signal(r->watch) == 0 &&
+           wh_watch_verdict(r->watch, NULL) == WEFT_OK;
+}
+
+int wh_ranks_signal(const wh_ranks *r) {
+    return r ? wh_watch_signal(r->watch) : 0;
+}
+
+weft_status wh_ranks_verdict(wh_ranks *r, weft_status status, weft_error *err) {
+    weft_error verdict = {0};
+    if (!r || wh_watch_verdict(r->watch, &verdict) == WEFT_OK) return status;
+    if (err) *err = verdict;
+    return verdict.status;
+}
