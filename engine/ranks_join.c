@@ -39,6 +39,14 @@ static bool agree(const offer *all, int32_t n, char *why, size_t bytes) {
     return true;
 }
 
+/* A failure of the library, with a way around it. */
+static weft_status advise(weft_engine *e, weft_status st) {
+    char text[sizeof e->ctx.err.text];
+    if (st != WEFT_E_COMM) return st;
+    memcpy(text, e->ctx.err.text, sizeof text);
+    return WEFT_FAIL(&e->ctx.err, st, "%.440s; run.sums=host does without", text);
+}
+
 /* What this rank has; a failure of the device is one of the job. */
 static weft_status make_offer(weft_engine *e, offer *mine) {
     weft_status st = wk_comm_find(e->dev, &mine->device);
@@ -48,7 +56,7 @@ static weft_status make_offer(weft_engine *e, offer *mine) {
         (void)snprintf(mine->why, sizeof mine->why, "%.199s", e->ctx.err.text);
         st = WEFT_OK;
     }
-    return st;
+    return advise(e, st);
 }
 
 /* A sum that is known: word i of rank r is (r + 1) times a number of i that overflows. */
@@ -61,32 +69,24 @@ static weft_status try_sum(weft_engine *e) {
 #define NUMBER(i) (((uint64_t)(i) + 1) * 0x9e3779b97f4a7c15u)
     for (int64_t i = 0; i < n; i++) r->words[i] = (int64_t)(own * NUMBER(i));
     WEFT_TRY(wk_upload(e->dev, t, r->words));
-    WEFT_TRY(wk_comm_sum(e->dev, t));
+    WEFT_TRY(advise(e, wk_comm_sum(e->dev, t)));
     WEFT_TRY(wk_download(e->dev, r->words, t));
     for (int64_t i = 0; i < n; i++)
         if ((uint64_t)r->words[i] != all * NUMBER(i))
             return WEFT_FAIL(&e->ctx.err, WEFT_E_COMM,
-                             "%s gives a wrong sum over %d ranks (word %lld of %lld); use "
-                             "run.sums=host",
+                             "%s gives a wrong sum over %d ranks (word %lld of %lld); "
+                             "run.sums=host does without",
                              r->sums, r->size, (long long)i, (long long)n);
 #undef NUMBER
     return WEFT_OK;
 }
 
-static weft_status open_comm(weft_engine *e, const unsigned char *id) {
-    const we_ranks *r = &e->ranks;
-    char text[sizeof e->ctx.err.text];
-    const weft_status st =
-        wk_comm_open(e->dev, r->rank, r->size, id, (double)e->cfg->run_comm_timeout);
-    if (st != WEFT_E_COMM) return st;
-    memcpy(text, e->ctx.err.text, sizeof text);
-    return WEFT_FAIL(&e->ctx.err, st, "%.440s; run.sums=host does without", text);
-}
-
 static weft_status connect(weft_engine *e, const offer *all) {
     we_ranks *r = &e->ranks;
     (void)snprintf(r->sums, sizeof r->sums, "%s", all[0].device.library);
-    WEFT_TRY(we_ranks_meet(e, open_comm(e, all[0].id)));
+    const double seconds = (double)e->cfg->run_comm_timeout;
+    const weft_status st = wk_comm_open(e->dev, r->rank, r->size, all[0].id, seconds);
+    WEFT_TRY(we_ranks_meet(e, advise(e, st)));
     WEFT_TRY(we_ranks_meet(e, try_sum(e)));
     r->on_devices = true;
     return WEFT_OK;
