@@ -10,7 +10,7 @@ typedef struct offer {
     wk_comm_offer device;
     int32_t can;
     char why[200];                /* when it cannot */
-    unsigned char id[WK_COMM_ID]; /* rank 0's */
+    unsigned char id[WK_COMM_ID]; /* rank 0's, once all can */
 } offer;
 
 static bool same_device(const wk_comm_offer *a, const wk_comm_offer *b) {
@@ -39,24 +39,23 @@ static bool agree(const offer *all, int32_t n, char *why, size_t bytes) {
     return true;
 }
 
+/* What this rank has; a failure of the device is one of the job. */
+static weft_status make_offer(weft_engine *e, offer *mine) {
+    weft_status st = wk_comm_find(e->dev, &mine->device);
+    mine->can = st == WEFT_OK;
+    if (st == WEFT_E_UNSUPPORTED) {
+        (void)snprintf(mine->why, sizeof mine->why, "%.199s", e->ctx.err.text);
+        st = WEFT_OK;
+    }
+    return st;
+}
+
 /* A failure of the library, with a way around it. */
 static weft_status advise(weft_engine *e, weft_status st) {
     char text[sizeof e->ctx.err.text];
     if (st != WEFT_E_COMM) return st;
     memcpy(text, e->ctx.err.text, sizeof text);
     return WEFT_FAIL(&e->ctx.err, st, "%.440s; run.sums=host does without", text);
-}
-
-/* What this rank has; a failure of the device is one of the job. */
-static weft_status make_offer(weft_engine *e, offer *mine) {
-    weft_status st = wk_comm_find(e->dev, &mine->device);
-    if (st == WEFT_OK && e->ranks.rank == 0) st = wk_comm_id(e->dev, mine->id);
-    mine->can = st == WEFT_OK;
-    if (st == WEFT_E_UNSUPPORTED) {
-        (void)snprintf(mine->why, sizeof mine->why, "%.199s", e->ctx.err.text);
-        st = WEFT_OK;
-    }
-    return advise(e, st);
 }
 
 /* A sum that is known: word i of rank r is (r + 1) times a number of i that overflows. */
@@ -81,11 +80,14 @@ static weft_status try_sum(weft_engine *e) {
     return WEFT_OK;
 }
 
-static weft_status connect(weft_engine *e, const offer *all) {
+static weft_status connect(weft_engine *e, offer *all) {
     we_ranks *r = &e->ranks;
-    (void)snprintf(r->sums, sizeof r->sums, "%s", all[0].device.library);
     const double seconds = (double)e->cfg->run_comm_timeout;
-    const weft_status st = wk_comm_open(e->dev, r->rank, r->size, all[0].id, seconds);
+    weft_status st = r->rank == 0 ? wk_comm_id(e->dev, all[0].id) : WEFT_OK;
+    (void)snprintf(r->sums, sizeof r->sums, "%s", all[0].device.library);
+    WEFT_TRY(we_ranks_meet(e, advise(e, st)));
+    WEFT_TRY(we_ranks_allgather(e, &all[r->rank], sizeof *all, all));
+    st = wk_comm_open(e->dev, r->rank, r->size, all[0].id, seconds);
     WEFT_TRY(we_ranks_meet(e, advise(e, st)));
     WEFT_TRY(we_ranks_meet(e, try_sum(e)));
     r->on_devices = true;
