@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 enum { PHASE = 96 };
+#define FIRST_PHASE "the start"
 
 /* The other end of a connection: of all other ranks on rank 0, of rank 0 on the others. */
 typedef struct peer {
@@ -117,8 +118,8 @@ static void lose(wh_watch *w, int32_t rank, const char *how) {
     peer *p = &w->peer[rank];
     wh_net_close(&p->fd);
     if (p->has_left || atomic_load(&w->has_heard_bye)) return;
-    (void)snprintf(text, sizeof text, "rank %d (%.63s) was lost: %s%s%s", rank,
-                   w->member[rank].host, how, p->phase[0] ? "; last seen in " : "", p->phase);
+    (void)snprintf(text, sizeof text, "rank %d (%.63s) was lost: %s; last seen in %s", rank,
+                   w->member[rank].host, how, p->phase);
     fail_all(w, WEFT_E_COMM, text, rank);
 }
 
@@ -273,7 +274,8 @@ static weft_status come_together(wh_watch *w, const wh_watch_options *o, weft_er
     const weft_status st = o->launch->rank == 0
                                ? wh_meet_as_first(o, w->member, watch, &w->listener, err)
                                : wh_meet_as_other(o, w->member, watch, &w->listener, err);
-    for (int32_t r = 0; r < size; r++) w->peer[r] = (peer){.fd = watch[r], .heard = wh_clock()};
+    for (int32_t r = 0; r < size; r++)
+        w->peer[r] = (peer){.fd = watch[r], .heard = wh_clock(), .phase = FIRST_PHASE};
     free(watch);
     return st;
 }
@@ -296,6 +298,7 @@ weft_status wh_watch_open(wh_watch **out, const wh_watch_options *o, weft_error 
                     .timeout = o->timeout,
                     .beat = fmin(0.5, o->timeout / 4.0),
                     .listener = -1,
+                    .phase = FIRST_PHASE,
                     .wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
                     .nudge = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     w->member = calloc(size, sizeof *w->member);

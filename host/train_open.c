@@ -102,6 +102,7 @@ static void fill_summary(wh_train_run *run) {
     s->backend_note = run->info.backend_note;
     s->dtype = run->info.hidden_dtype;
     s->device_reason = run->info.device_reason;
+    s->ranks = wh_ranks_text(job->ranks);
     s->strategy = weft_config_text(job->config, "fl.strategy");
     s->partition = weft_config_text(job->config, "partition.kind");
     s->seed = (uint64_t)weft_config_int(job->config, "run.seed");

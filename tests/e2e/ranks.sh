@@ -20,6 +20,8 @@ for job in fedadam fdaopt fda keep; do
 done
 contains runs/fedadam-3/events.jsonl '"ranks": *"3 ranks on 1 host, tcp, started by rank 0"'
 contains runs/fedadam-3/log.txt 'ranks: 3 ranks on 1 host, tcp'
+contains runs/fedadam-3/summary.json '"ranks": *"3 ranks on 1 host, tcp'
+lacks runs/fedadam-1/summary.json '"ranks"'
 lacks runs/fedadam-1/events.jsonl '"ranks"'
 no_leftovers
 
