@@ -36,6 +36,11 @@ tests() { # $1: preset, $2: further labels to leave out
     ctest --preset "$1" --label-exclude "live|gpu${2-}" -j "$jobs"
 }
 if command -v nvcc >/dev/null; then
+    # The toolkit may come without NCCL, whose header and library the build and its tests need.
+    toolkit=$(dirname "$(dirname "$(readlink -f "$(command -v nvcc)")")")
+    header=$(ls "$toolkit"/include/nccl.h "$toolkit"/targets/*/include/nccl.h /usr/include/nccl.h 2>/dev/null || true)
+    [ -n "$header" ] || third_party/fetch/nccl.sh ||
+        echo 'test.sh: no NCCL: sums between GPUs are neither built nor tested'
     say 'release: build, with the CUDA code for sm_80 and sm_90a'
 else
     say 'release: build (there is no nvcc: the CUDA code is compiled for the emulator of tests/simt only)'

@@ -84,6 +84,8 @@ static void enums_match_their_choices(void **state) {
         {"partition.kind", "shards", WE_PARTITION_SHARDS},
         {"partition.kind", "quantity", WE_PARTITION_QUANTITY},
         {"partition.kind", "natural", WE_PARTITION_NATURAL},
+        {"run.sums", "auto", WE_SUMS_AUTO},
+        {"run.sums", "host", WE_SUMS_HOST},
         {"fl.sampling", "independent", WE_SAMPLING_INDEPENDENT},
         {"fl.sampling", "pass", WE_SAMPLING_PASS},
         {"fl.strategy", "fedavg", WE_STRATEGY_FEDAVG},
