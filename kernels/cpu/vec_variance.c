@@ -60,28 +60,80 @@ static weft_status project(wk_dev *dev, const wk_project_args *a) {
     return WEFT_OK;
 }
 
-/* One bucket; its numbers lie all over the adapter. */
-static float gather(const float *w, const float *anchor, const float *scale, const int32_t *entry,
-                    int64_t n) {
-    double sum[2] = {0, 0};
-    for (int64_t e = 0; e < n; e++) {
-        const int32_t i = entry[e] >> 1;
-        const double d = ((double)w[i] - (double)anchor[i]) * (scale ? (double)scale[i] : 1.0);
-        sum[e & 1] += entry[e] & 1 ? -d : d;
+/* ---- table_sketch ----
+ *
+ * The numbers of a bucket lie all over the adapter, so what counts is what a number costs beside
+ * its load: no branch on the sign, which nobody can predict, and four slots at a time as far as
+ * they go, which share an entry and its anchor. */
+
+#define SLOTS 4
+typedef double of_four __attribute__((vector_size(8 * SLOTS)));
+typedef float of_four_single __attribute__((vector_size(4 * SLOTS)));
+
+static const double sign_of[2] = {1, -1};
+
+/* What an entry adds to its bucket. A product with a sign is exact, so contracting it into the sum
+ * does not change a bit. */
+VEC_INLINE double entry_of_one(const float *const w[1], const float *anchor, const float *scale,
+                               int32_t entry) {
+    const int32_t i = entry >> 1;
+    const double d = (double)w[0][i] - (double)anchor[i];
+    return (scale ? d * (double)scale[i] : d) * sign_of[entry & 1];
+}
+
+VEC_INLINE of_four entry_of_four(const float *const w[SLOTS], const float *anchor,
+                                 const float *scale, int32_t entry) {
+    const int32_t i = entry >> 1;
+    const of_four_single x = {w[0][i], w[1][i], w[2][i], w[3][i]};
+    const of_four d = __builtin_convertvector(x, of_four) - (double)anchor[i];
+    return (scale ? d * (double)scale[i] : d) * sign_of[entry & 1];
+}
+
+/* A bucket: its even and its odd entries, in order. */
+#define GATHER(name, type, entry_of)                                                               \
+    static type name(const float *const *w, const float *anchor, const float *scale,               \
+                     const int32_t *entry, int64_t n) {                                            \
+        type even = {0}, odd = {0};                                                                \
+        int64_t e = 0;                                                                             \
+        for (; e + 2 <= n; e += 2) {                                                               \
+            even += entry_of(w, anchor, scale, entry[e]);                                          \
+            odd += entry_of(w, anchor, scale, entry[e + 1]);                                       \
+        }                                                                                          \
+        if (e < n) even += entry_of(w, anchor, scale, entry[e]);                                   \
+        return even + odd;                                                                         \
     }
-    return (float)(sum[0] + sum[1]);
+GATHER(gather_one, double, entry_of_one)
+GATHER(gather_four, of_four, entry_of_four)
+
+/* Row j of the sketches of slots [k, k + count), count 1 or SLOTS. */
+static void sketch_row(const wk_table_sketch_args *a, int64_t k, int64_t count, int64_t j) {
+    const int64_t width = a->sketch.dim[2];
+    const int32_t *entry = wk_row_ptr(a->entry, j), *start = wk_row_ptr(a->start, j);
+    const float *w[SLOTS] = {0}, *anchor = a->anchor.data, *scale = a->scale.data;
+    for (int64_t c = 0; c < count; c++) w[c] = cpu_row(a->w, k + c);
+    for (int64_t b = 0; b < width; b++) {
+        const int32_t *first = entry + start[b];
+        const int64_t n = start[b + 1] - start[b];
+        of_four sum = {0};
+        if (count == SLOTS)
+            sum = gather_four(w, anchor, scale, first, n);
+        else
+            sum[0] = gather_one(w, anchor, scale, first, n);
+        for (int64_t c = 0; c < count; c++)
+            cpu_row(a->sketch, k + c)[j * width + b] = (float)sum[c];
+    }
 }
 
 static weft_status table_sketch(wk_dev *dev, const wk_table_sketch_args *a) {
-    const int64_t slots = a->w.dim[0], rows = a->sketch.dim[1], width = a->sketch.dim[2];
-    CPU_PARALLEL_ROWS(cpu_threads(dev, slots * rows * a->entry.dim[1]))
-    for (int64_t task = 0; task < slots * rows; task++) {
-        const int64_t k = task / rows, j = task % rows;
-        const int32_t *entry = wk_row_ptr(a->entry, j), *start = wk_row_ptr(a->start, j);
-        float *out = cpu_row(a->sketch, k) + j * width;
-        for (int64_t b = 0; b < width; b++)
-            out[b] = gather(cpu_row(a->w, k), a->anchor.data, a->scale.data, entry + start[b],
-                            start[b + 1] - start[b]);
+    const int64_t slots = a->w.dim[0], rows = a->sketch.dim[1];
+    const int64_t fours = slots / SLOTS, groups = fours + slots % SLOTS; /* the last of one each */
+    CPU_PARALLEL_FOR(cpu_threads(dev, slots * rows * a->entry.dim[1]))
+    for (int64_t task = 0; task < groups * rows; task++) {
+        const int64_t g = task / rows, j = task % rows;
+        if (g < fours)
+            sketch_row(a, SLOTS * g, SLOTS, j);
+        else
+            sketch_row(a, SLOTS * fours + (g - fours), 1, j);
     }
     return WEFT_OK;
 }

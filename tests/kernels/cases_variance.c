@@ -103,6 +103,7 @@ const op_case op_cases_variance[] = {
     {"project", "one slot, long", run_project, {.k = 1, .d = 20000}},
     {"project", "many slots", run_project, {.k = 33, .d = 64}},
     {"table_sketch", "plain", run_table_sketch, {.k = 3, .d = 5003, .o = 5, .n = 50}},
+    {"table_sketch", "many slots", run_table_sketch, {.k = 11, .d = 600, .o = 3, .n = 50, .pad = 1}},
     {"table_sketch", "scaled, strided", run_table_sketch, {.k = 5, .d = 777, .o = 3, .n = 64, .pad = 5, .full = true}},
     {"table_sketch", "one bucket", run_table_sketch, {.k = 1, .d = 300, .o = 1, .n = 1}},
     {"table_sketch", "few numbers", run_table_sketch, {.k = 2, .d = 20, .o = 7, .n = 33}},
