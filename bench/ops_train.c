@@ -88,11 +88,13 @@ static void hash_row(int row, int64_t p, int width, int32_t *start, int32_t *ent
                      int32_t *bucket) {
     wk_stream s = wk_stream_at(wk_rng_key(1, WK_RNG_SKETCH, (uint32_t)row), 0, 0, 0);
     for (int64_t b = 0; b <= width; b++) start[b] = 0;
-    for (int64_t i = 0; i < p; i++)
-        start[1 + (bucket[i] = (int32_t)wk_stream_below(&s, (uint32_t)width))]++;
+    for (int64_t i = 0; i < p; i++) {
+        bucket[i] = (int32_t)wk_stream_below(&s, 2 * (uint32_t)width);
+        start[1 + bucket[i] / 2]++;
+    }
     for (int64_t b = 0; b < width; b++) start[b + 1] += start[b];
     for (int64_t i = p - 1; i >= 0; i--) /* start[b + 1], the end of b, becomes its start */
-        entry[--start[bucket[i] + 1]] = (int32_t)(2 * i) + (int32_t)wk_stream_below(&s, 2);
+        entry[--start[1 + bucket[i] / 2]] = (int32_t)(2 * i) + bucket[i] % 2;
     for (int64_t b = 0; b < width; b++) start[b] = start[b + 1];
     start[width] = (int32_t)p;
 }
@@ -108,10 +110,12 @@ static void bench_tables(ops_bench *b, int64_t slots, int64_t p, int rows, int w
     a.sketch = ops_zeros(b, WK_F32, slots, (int64_t)rows * width);
     a.sketch.ndim = 3, a.sketch.dim[1] = rows, a.sketch.dim[2] = width;
     a.entry = ops_zeros(b, WK_I32, rows, p), a.start = ops_zeros(b, WK_I32, rows, width + 1);
+    a.bucket = ops_zeros(b, WK_I32, rows, p);
     for (int j = 0; entry && bucket && start && j < rows; j++) {
         hash_row(j, p, width, start, entry, bucket);
         ops_must(b, wk_upload(b->dev, wk_rows(a.entry, j, 1), entry));
         ops_must(b, wk_upload(b->dev, wk_rows(a.start, j, 1), start));
+        ops_must(b, wk_upload(b->dev, wk_rows(a.bucket, j, 1), bucket));
     }
     ops_line(b, name, OPS_SHAPE(slots, p, rows), 1, call_table_sketch, &a);
     free(entry), free(bucket), free(start);
