@@ -68,7 +68,7 @@ typedef struct wk_backend {
 #define WK_TRAIT_PREFERS_BF16 1u /* hidden states are best kept as bfloat16 */
 
 /* Changes whenever wk_backend, wk_dev, wk_ops or an argument struct does. */
-#define WK_ABI 5u
+#define WK_ABI 6u
 
 #define WK_STAMPS       1024
 #define WK_LETTERS      64
