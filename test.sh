@@ -29,14 +29,18 @@ build() { # $1: preset
         { tail -n 60 "build-$1.log"; echo "test.sh: the $1 build failed; the log is build-$1.log" >&2; exit 1; }
 }
 
-# Tests run one after another: they use all cores themselves, and a loaded machine hides nothing this way. Those of
-# the kernel emulator use one core each and run side by side.
+# Tests that compute with two threads are counted twice (PROCESSORS), so that a machine is never loaded beyond its
+# cores; the others use one, or mostly wait.
 export OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
 tests() { # $1: preset, $2: further labels to leave out
-    ctest --preset "$1" --label-regex simt --label-exclude "gpu${2-}" -j "$jobs"
-    ctest --preset "$1" --label-exclude "simt|live|gpu${2-}"
+    ctest --preset "$1" --label-exclude "live|gpu${2-}" -j "$jobs"
 }
 if command -v nvcc >/dev/null; then
+    # The toolkit may come without NCCL, whose header and library the build and its tests need.
+    toolkit=$(dirname "$(dirname "$(readlink -f "$(command -v nvcc)")")")
+    header=$(ls "$toolkit"/include/nccl.h "$toolkit"/targets/*/include/nccl.h /usr/include/nccl.h 2>/dev/null || true)
+    [ -n "$header" ] || third_party/fetch/nccl.sh ||
+        echo 'test.sh: no NCCL: sums between GPUs are neither built nor tested'
     say 'release: build, with the CUDA code for sm_80 and sm_90a'
 else
     say 'release: build (there is no nvcc: the CUDA code is compiled for the emulator of tests/simt only)'
@@ -54,7 +58,7 @@ if [ "$quick" = no ]; then
         say 'clang: build'
         build clang
         say 'clang: tests of kernels and engine'
-        ctest --preset clang --label-exclude 'simt|live|gpu|lint|e2e|slurm'
+        tests clang '|simt|lint|e2e|slurm'
     fi
     say 'races (TSan) and memory errors (valgrind), the short forms'
     tests/sanitize.sh --short

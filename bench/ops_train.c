@@ -1,6 +1,7 @@
 /* Lines of bench_ops: local optimizers over all slots, checks of the variance between them, and the
  * server. */
 #include "bench/ops_bench.h"
+#include "kernels/rng.h"
 
 #include <stdlib.h>
 
@@ -81,26 +82,43 @@ void ops_bench_optimizers(ops_bench *b, int64_t slots, int64_t p) {
     wk_arena_reset(&b->arena, mark);
 }
 
-/* Numbers dealt to buckets of equal size, far from each other as hashing leaves them; times
- * weights where groups of the adapter have some. */
+/* A row of the tables: every number in a random bucket with a random sign, by bucket and ascending
+ * within one. start (width + 1), entry and bucket (p). */
+static void hash_row(int row, int64_t p, int width, int32_t *start, int32_t *entry,
+                     int32_t *bucket) {
+    wk_stream s = wk_stream_at(wk_rng_key(1, WK_RNG_SKETCH, (uint32_t)row), 0, 0, 0);
+    for (int64_t b = 0; b <= width; b++) start[b] = 0;
+    for (int64_t i = 0; i < p; i++) {
+        bucket[i] = (int32_t)wk_stream_below(&s, 2 * (uint32_t)width);
+        start[1 + bucket[i] / 2]++;
+    }
+    for (int64_t b = 0; b < width; b++) start[b + 1] += start[b];
+    for (int64_t i = p - 1; i >= 0; i--) /* start[b + 1], the end of b, becomes its start */
+        entry[--start[1 + bucket[i] / 2]] = (int32_t)(2 * i) + bucket[i] % 2;
+    for (int64_t b = 0; b < width; b++) start[b] = start[b + 1];
+    start[width] = (int32_t)p;
+}
+
+/* With a scale where groups of the adapter have weights. */
 static void bench_tables(ops_bench *b, int64_t slots, int64_t p, int rows, int width, wk_tensor w,
                          wk_tensor anchor, bool weighted, const char *name) {
     const size_t mark = wk_arena_mark(&b->arena);
     wk_table_sketch_args a = {.w = w, .anchor = anchor};
     if (weighted) a.scale = ops_random(b, WK_F32, p, 0);
-    int32_t *entry = calloc((size_t)p, sizeof *entry), *start = calloc((size_t)width + 1, 4);
+    int32_t *entry = calloc((size_t)p, sizeof *entry), *bucket = calloc((size_t)p, sizeof *bucket),
+            *start = calloc((size_t)width + 1, sizeof *start);
     a.sketch = ops_zeros(b, WK_F32, slots, (int64_t)rows * width);
     a.sketch.ndim = 3, a.sketch.dim[1] = rows, a.sketch.dim[2] = width;
     a.entry = ops_zeros(b, WK_I32, rows, p), a.start = ops_zeros(b, WK_I32, rows, width + 1);
-    for (int j = 0; entry && start && j < rows; j++) {
-        for (int64_t n = 0; n < p; n++)
-            entry[n] = (int32_t)(2 * ((n * (width + j) + n * width / p) % p) + n % 2);
-        for (int64_t i = 0; i <= width; i++) start[i] = (int32_t)(i * p / width);
+    a.bucket = ops_zeros(b, WK_I32, rows, p);
+    for (int j = 0; entry && bucket && start && j < rows; j++) {
+        hash_row(j, p, width, start, entry, bucket);
         ops_must(b, wk_upload(b->dev, wk_rows(a.entry, j, 1), entry));
         ops_must(b, wk_upload(b->dev, wk_rows(a.start, j, 1), start));
+        ops_must(b, wk_upload(b->dev, wk_rows(a.bucket, j, 1), bucket));
     }
     ops_line(b, name, OPS_SHAPE(slots, p, rows), 1, call_table_sketch, &a);
-    free(entry), free(start);
+    free(entry), free(bucket), free(start);
     wk_arena_reset(&b->arena, mark);
 }
 

@@ -25,7 +25,8 @@ void weft_engine_info_get(const weft_engine *e, weft_engine_info *out) {
                               .num_labels = e->model.num_labels,
                               .slots = e->slots.n,
                               .pack_tokens = e->limits.tokens,
-                              .device_bytes = (int64_t)e->dev->held};
+                              .device_bytes = (int64_t)e->dev->held,
+                              .sums = e->ranks.sums};
 }
 
 uint32_t weft_backend_interface(void) {

@@ -8,6 +8,11 @@
 
 /* Values in the order of the choices in config.def. */
 typedef enum we_dtype_choice { WE_DTYPE_AUTO, WE_DTYPE_F32, WE_DTYPE_BF16 } we_dtype_choice;
+typedef enum we_sums {
+    WE_SUMS_AUTO = 0,
+    WE_SUMS_HOST = 1,
+} we_sums;
+
 typedef enum we_deterministic {
     WE_DETERMINISTIC_REPEAT,
     WE_DETERMINISTIC_PLACEMENT,

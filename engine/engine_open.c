@@ -51,7 +51,7 @@ static weft_status check_options(weft_engine *e, const weft_engine_options *o) {
 }
 
 /* Host arrays of a training engine. */
-static weft_status take_host_arrays(weft_engine *e, const weft_comm *comm) {
+static weft_status take_host_arrays(weft_engine *e) {
     const weft_partition *part = e->partition;
     int64_t largest = 0;
     for (int32_t c = 0; c < part->n_clients; c++) {
@@ -69,8 +69,7 @@ static weft_status take_host_arrays(weft_engine *e, const weft_comm *comm) {
     e->cohort_size = (int32_t)cohort;
     const size_t sizes[] = {sizeof(weft_client_report), sizeof(we_fda_note)};
     const bool keeps = cfg->client_optimizer_state == WE_STATE_KEEP;
-    WEFT_TRY(we_ranks_describe(&e->ranks, &e->ctx, comm, e->cohort_size,
-                               keeps ? part->n_clients : 0,
+    WEFT_TRY(we_ranks_describe(&e->ranks, &e->ctx, e->cohort_size, keeps ? part->n_clients : 0,
                                sizes[0] > sizes[1] ? sizes[0] : sizes[1], e->model.lora.size));
     if (cfg->fl_sync != WE_SYNC_FIXED) slots = e->ranks.cap; /* they go on together */
     int32_t k = (int32_t)(slots < e->ranks.cap ? slots : e->ranks.cap);
@@ -117,15 +116,13 @@ weft_status we_engine_describe(weft_engine *e, const weft_engine_options *o) {
     e->hooks = o->hooks;
     wk_ctx_init(&e->ctx, &hooks);
     WEFT_TRY(check_options(e, o));
+    WEFT_TRY(we_ranks_open(&e->ranks, &e->ctx, o->comm));
     e->cfg = o->config;
     e->train = o->train, e->test = o->test, e->partition = o->partition;
     e->backend = o->backend, e->backend_note = o->backend_note;
     int32_t labels = (o->train ? o->train : o->test)->num_labels;
     WEFT_TRY(we_model_describe(&e->model, &e->ctx, o->config, &o->model, labels));
-    if (o->train)
-        WEFT_TRY(take_host_arrays(e, o->comm));
-    else
-        WEFT_TRY(we_ranks_describe(&e->ranks, &e->ctx, o->comm, 0, 0, 0, 0));
+    if (o->train) WEFT_TRY(take_host_arrays(e));
     WEFT_TRY(we_plan_limits(e));
     return we_pack_init(&e->pack, &e->ctx, e->limits);
 }
@@ -222,6 +219,7 @@ static weft_status load(weft_engine *e, const weft_model_source *source) {
 }
 
 static void fini(weft_engine *e) {
+    if (e->dev) wk_comm_close(e->dev); /* it knows memory of the arenas */
     we_pager_close(&e->pager);
     wk_arena_close(&e->step);
     wk_arena_close(&e->run);
@@ -255,23 +253,29 @@ weft_status we_engine_new(weft_engine **out, const weft_engine_options *options,
     return st;
 }
 
+/* On this rank alone. */
+static weft_status open_here(weft_engine *e, const weft_engine_options *options) {
+    WEFT_TRY(we_engine_describe(e, options));
+    WEFT_TRY(we_engine_open_device(e, &e->dev));
+    WEFT_TRY(take_memory(e));
+    WEFT_TRY(we_pager_open(&e->pager, e->dev, &e->hooks, &e->slots));
+    WEFT_TRY(load(e, &options->model));
+    touch(e, &e->base), touch(e, &e->run), touch(e, &e->step); /* after what loading took */
+    return WEFT_OK;
+}
+
 weft_status weft_engine_open(weft_engine **out, const weft_engine_options *options,
                              weft_error *err) {
     weft_engine *e = NULL;
     weft_status st = we_engine_new(&e, options, err);
     if (st != WEFT_OK) return st;
-    WEFT_TRY_GOTO(st, we_engine_describe(e, options), out);
-    WEFT_TRY_GOTO(st, we_engine_open_device(e, &e->dev), out);
-    WEFT_TRY_GOTO(st, take_memory(e), out);
-    WEFT_TRY_GOTO(st, we_pager_open(&e->pager, e->dev, &e->hooks, &e->slots), out);
-    WEFT_TRY_GOTO(st, load(e, &options->model), out);
-    touch(e, &e->base), touch(e, &e->run), touch(e, &e->step); /* after what loading took */
-    *out = e;
-out:
-    if (st != WEFT_OK) {
-        if (err) *err = e->ctx.err;
-        weft_engine_close(e);
+    st = we_ranks_join(e, open_here(e, options));
+    if (st == WEFT_OK) {
+        *out = e;
+        return st;
     }
+    if (err) *err = e->ctx.err;
+    weft_engine_close(e);
     return st;
 }
 

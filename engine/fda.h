@@ -40,11 +40,11 @@ typedef struct we_fda {
     int32_t clients; /* registered */
     double weight[WEFT_GROUPS];
     /* On the device; only what the estimator needs. */
-    wk_tensor direction;           /* (P) f32, linear */
-    wk_tensor number;              /* (K) f64: shares of the direction, or norms */
-    wk_tensor sketch;              /* (K, depth, width) f32 */
-    wk_tensor entry, start, scale; /* of wk_table_sketch */
-    wk_tensor sign, rot;           /* of wk_drift */
+    wk_tensor direction;                   /* (P) f32, linear */
+    wk_tensor number;                      /* (K) f64: shares of the direction, or norms */
+    wk_tensor sketch;                      /* (K, depth, width) f32 */
+    wk_tensor entry, start, bucket, scale; /* of wk_table_sketch */
+    wk_tensor sign, rot;                   /* of wk_drift */
     /* On the host. */
     we_fda_note *own;    /* (K) of the clients in the slots */
     we_fda_note *notes;  /* (C) of the cohort */

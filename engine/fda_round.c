@@ -153,7 +153,8 @@ static weft_status measure_sketches(weft_engine *e, int32_t n) {
                               .anchor = global(e),
                               .scale = f->scale,
                               .entry = f->entry,
-                              .start = f->start};
+                              .start = f->start,
+                              .bucket = f->bucket};
     WEFT_TRY(wk_table_sketch(e->dev, &a));
     return wk_download(e->dev, f->sketches, a.sketch);
 }

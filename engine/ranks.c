@@ -18,20 +18,25 @@ static weft_status take(wk_ctx *ctx, void *pointer, size_t count, size_t size) {
     return WEFT_OK;
 }
 
-weft_status we_ranks_describe(we_ranks *r, wk_ctx *ctx, const weft_comm *comm, int32_t cohort,
-                              int32_t at_home, size_t item, int64_t adapter) {
+weft_status we_ranks_open(we_ranks *r, wk_ctx *ctx, const weft_comm *comm) {
     memset(r, 0, sizeof *r);
     r->size = comm ? comm->size : 1, r->rank = comm ? comm->rank : 0;
     if (r->size < 1 || r->size > WEFT_MAX_RANKS || r->rank < 0 || r->rank >= r->size)
         return WEFT_FAIL(&ctx->err, WEFT_E_ARG, "rank %d of %d", r->rank, r->size);
-    if (r->size > 1) r->comm = comm;
+    if (r->size == 1) return WEFT_OK;
+    WEFT_TRY(take(ctx, &r->hall, (size_t)r->size, sizeof *r->hall));
+    (void)snprintf(r->sums, sizeof r->sums, "through host memory (%.60s)", comm->name);
+    r->comm = comm;
+    return WEFT_OK;
+}
+
+weft_status we_ranks_describe(we_ranks *r, wk_ctx *ctx, int32_t cohort, int32_t at_home,
+                              size_t item, int64_t adapter) {
     r->have_homes = at_home > 0;
     r->cap = (cohort + r->size - 1) / r->size;
     if (r->have_homes)
         r->cap = cohort < we_ranks_homes(r, at_home) ? cohort : we_ranks_homes(r, at_home);
     r->item = item;
-    if (r->comm) WEFT_TRY(take(ctx, &r->hall, (size_t)r->size, sizeof *r->hall));
-    if (cohort == 0) return WEFT_OK;
     WEFT_TRY(take(ctx, &r->own_at, (size_t)r->cap, sizeof *r->own_at));
     WEFT_TRY(take(ctx, &r->own, (size_t)r->cap, sizeof *r->own));
     if (!r->comm) return WEFT_OK;
@@ -212,9 +217,19 @@ weft_status we_ranks_sum(weft_engine *e, int64_t *words, int64_t n) {
     return st == WEFT_OK ? st : lost(e, st, &err);
 }
 
+/* The meeting is when all are ready, so that what a device waits for then is the others' sum. */
+static weft_status sum_on_devices(weft_engine *e, wk_tensor t) {
+    uint64_t place = 0;
+    WEFT_TRY(wk_post(e->dev, (wk_tensor){0}, &place));
+    WEFT_TRY(wk_collect(e->dev, place, NULL, 0));
+    WEFT_TRY(we_ranks_meet(e, WEFT_OK));
+    return wk_comm_sum(e->dev, t);
+}
+
 weft_status we_ranks_sum_tensor(weft_engine *e, wk_tensor t) {
     we_ranks *r = &e->ranks;
     if (!r->comm) return WEFT_OK;
+    if (r->on_devices) return sum_on_devices(e, t);
     WEFT_TRY(wk_download(e->dev, r->words, t));
     WEFT_TRY(we_ranks_sum(e, r->words, wk_numel(t)));
     return wk_upload(e->dev, t, r->words);

@@ -30,14 +30,23 @@ typedef struct we_ranks {
     int64_t *words;           /* (2 P) scratch of sums */
     struct we_greeting *hall; /* (size) scratch of meetings */
     bool parted;              /* a failure is known everywhere, or a rank cannot be reached */
+    bool on_devices;          /* these sum tensors between them (ranks_join.c) */
+    char sums[320];           /* weft_engine_info */
 } we_ranks;
 
-/* Takes memory for a cohort (0: no training), items of up to `item` bytes and vectors of `adapter`
- * numbers. `at_home`: how many clients there are, when each trains on one rank alone; else 0. */
-WEFT_NODISCARD weft_status we_ranks_describe(we_ranks *r, wk_ctx *ctx, const weft_comm *comm,
-                                             int32_t cohort, int32_t at_home, size_t item,
-                                             int64_t adapter);
+/* First of all: from then on the rank can be met. */
+WEFT_NODISCARD weft_status we_ranks_open(we_ranks *r, wk_ctx *ctx, const weft_comm *comm);
+
+/* Takes memory for a cohort, items of up to `item` bytes and vectors of `adapter` numbers.
+ * `at_home`: how many clients there are, when each trains on one rank alone; else 0. */
+WEFT_NODISCARD weft_status we_ranks_describe(we_ranks *r, wk_ctx *ctx, int32_t cohort,
+                                             int32_t at_home, size_t item, int64_t adapter);
 void we_ranks_fini(we_ranks *r, wk_ctx *ctx); /* fine on a zeroed one */
+
+/* The end of opening, with how it went on this rank: where weft_comm asks for it, whether all are
+ * open, and whether their devices sum by themselves, which is then tried. Leaves it to the host
+ * when a rank cannot; a failure is everybody's. */
+WEFT_NODISCARD weft_status we_ranks_join(weft_engine *e, weft_status st);
 
 /* Deals e->cohort: no rank more than `cap`, the longest visits first, each to the rank with the
  * least to do (Graham 1969); or each client to its home. */

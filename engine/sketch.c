@@ -44,6 +44,14 @@ void we_sketch_fill_row(const we_sketch_hash *h, const int32_t *place, int64_t n
     start[0] = 0;
 }
 
+void we_sketch_invert_row(const int32_t *start, const int32_t *entry, uint32_t width,
+                          int32_t *bucket, int64_t size) {
+    for (int64_t i = 0; i < size; i++) bucket[i] = (int32_t)(2 * width);
+    for (int32_t b = 0; b < (int32_t)width; b++)
+        for (int32_t n = start[b]; n < start[b + 1]; n++)
+            bucket[entry[n] >> 1] = 2 * b + (entry[n] & 1);
+}
+
 void we_sketch_fill_xor(const we_sketch_hash *h, int row, int64_t p, uint8_t *sign, uint8_t *rot,
                         int64_t rot_stride) {
     const uint8_t bit = (uint8_t)(1u << row);

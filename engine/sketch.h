@@ -34,6 +34,9 @@ bool we_sketch_is_minus(const we_sketch_hash *h, uint32_t j);
  * entry (n): 2 * place + (1 for minus), by bucket, ascending within one. */
 void we_sketch_fill_row(const we_sketch_hash *h, const int32_t *place, int64_t n, uint32_t width,
                         int32_t *start, int32_t *entry);
+/* The same row by number: bucket (size) of wk_table_sketch. */
+void we_sketch_invert_row(const int32_t *start, const int32_t *entry, uint32_t width,
+                          int32_t *bucket, int64_t size);
 /* Row `row` of the tables of wk_drift: bit `row` of sign (p), rot (blocks) with a stride. */
 void we_sketch_fill_xor(const we_sketch_hash *h, int row, int64_t p, uint8_t *sign, uint8_t *rot,
                         int64_t rot_stride);

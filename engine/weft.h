@@ -203,6 +203,10 @@ typedef struct weft_comm {
     weft_status (*allgather)(void *ud, const void *in, size_t bytes, void *out, weft_error *err);
     /* words (n) = the sum over ranks, modulo 2^64. */
     weft_status (*sum)(void *ud, int64_t *words, int64_t n, weft_error *err);
+    /* Vectors on devices may be summed between these where they can do it (NCCL), instead of by
+     * `sum`: run.sums. Opening an engine is then an exchange too: it opens on all ranks or on none.
+     * The same on all ranks; needs ranks that can wait for each other run.comm_timeout seconds. */
+    bool on_devices;
 } weft_comm;
 
 /* Ranks that are threads of this process. *Owned* by the caller; close after all engines. */
@@ -236,7 +240,8 @@ typedef struct weft_engine_options {
     { .size = sizeof(weft_engine_options) }
 
 /* Loads the frozen base, lays out adapters, takes all memory. After it, memory does not grow.
- * Errors: WEFT_E_DATA (model, rows or partition), WEFT_E_CONFIG, WEFT_E_MEM, WEFT_E_DEVICE. */
+ * Errors: WEFT_E_DATA (model, rows or partition), WEFT_E_CONFIG, WEFT_E_MEM, WEFT_E_DEVICE, and
+ * WEFT_E_COMM where opening is an exchange (weft_comm.on_devices). */
 WEFT_NODISCARD weft_status weft_engine_open(weft_engine **out, const weft_engine_options *options,
                                             weft_error *err);
 void weft_engine_close(weft_engine *engine);
@@ -260,6 +265,9 @@ typedef struct weft_engine_info {
     int32_t slots;
     int64_t pack_tokens;
     int64_t device_bytes; /* held on the device: base, adapters, activations, workspace */
+    /* How ranks sum vectors, and why not otherwise: "NCCL 2.28.9", "through host memory (tcp):
+     * ranks 0 and 1 share a GPU"; "" alone. The same on all ranks. */
+    const char *sums;
 } weft_engine_info;
 
 void weft_engine_info_get(const weft_engine *engine, weft_engine_info *out);

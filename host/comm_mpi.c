@@ -204,7 +204,8 @@ const weft_comm *wh_mpi_comm(wh_mpi *m, wh_watch *watch, const wh_launch *launch
                           .name = m->name,
                           .ud = m,
                           .allgather = allgather,
-                          .sum = sum};
+                          .sum = sum,
+                          .on_devices = true}; /* an exchange waits as long as the ranks live */
     return &m->comm;
 }
 

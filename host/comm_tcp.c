@@ -258,7 +258,8 @@ weft_status wh_tcp_open(wh_tcp **out, wh_watch *watch, const wh_launch *launch, 
                           .name = "tcp",
                           .ud = t,
                           .allgather = allgather,
-                          .sum = sum};
+                          .sum = sum,
+                          .on_devices = true}; /* an exchange waits as long as the ranks live */
     for (int32_t r = 0; r < launch->size; r++) t->fd[r] = -1;
     weft_status st = call_lower(t, launch, patience, err);
     if (st == WEFT_OK) st = take_higher(t, launch, patience, err);

@@ -221,7 +221,8 @@ json_t *wh_train_note(const wh_train_run *run, const json_t *files) {
 bool wh_option_is_conduct(const weft_option *option) {
     static const char *const sections[] = {"engine", "checkpoint", "log"};
     static const char *const keys[] = {"run.name",    "run.output_dir", "run.overwrite",
-                                       "run.threads", "run.check",      "run.comm_timeout"};
+                                       "run.threads", "run.check",      "run.comm_timeout",
+                                       "run.sums"};
     for (size_t i = 0; i < COUNT(sections); i++)
         if (strcmp(option->section, sections[i]) == 0) return true;
     for (size_t i = 0; i < COUNT(keys); i++)

@@ -141,6 +141,9 @@ static void describe(wh_train_run *run) {
                 wh_units_count(a, sizeof a, (double)i->base_parameters));
     wh_job_tell_device(run->job, i);
     if (run->job->ranks) wh_log_info(log, "ranks: %s", wh_ranks_text(run->job->ranks));
+    if (wh_ranks_size(run->job->ranks) > run->summary.clients_per_round)
+        wh_log_warn(log, "%d ranks, but %d clients in a round: the others only evaluate",
+                    wh_ranks_size(run->job->ranks), run->summary.clients_per_round);
     wh_log_info(log, "adapter: r=%d on %s, and %s: %s numbers, %s per client and direction",
                 i->lora_r, i->target_modules, i->modules_to_save,
                 wh_units_grouped(a, sizeof a, i->adapter_numel),

@@ -181,3 +181,34 @@ void wk_range(wk_dev *dev, const char *name) {
     if (dev->backend->range) dev->backend->range(dev, name);
     if (dev->profile) wk_profile_range(dev, name);
 }
+
+/* ---- a device among those of other ranks ---- */
+
+weft_status wk_comm_find(wk_dev *dev, wk_comm_offer *out) {
+    memset(out, 0, sizeof *out); /* it travels as bytes */
+    if (dev->backend->comm) return dev->backend->comm->find(dev, out);
+    return WEFT_FAIL(&dev->ctx->err, WEFT_E_UNSUPPORTED, "%s computes in host memory",
+                     dev->backend->name);
+}
+
+weft_status wk_comm_id(wk_dev *dev, unsigned char id[WK_COMM_ID]) {
+    return dev->backend->comm->id(dev, id);
+}
+
+weft_status wk_comm_open(wk_dev *dev, int rank, int size, const unsigned char id[WK_COMM_ID],
+                         double seconds) {
+    return dev->backend->comm->open(dev, rank, size, id, seconds);
+}
+
+weft_status wk_comm_sum(wk_dev *dev, wk_tensor t) {
+    WEFT_TRY(check_contiguous(dev, "sum over ranks", t));
+    if (t.dtype != WK_I64)
+        return WEFT_FAIL(&dev->ctx->err, WEFT_E_SHAPE,
+                         "sum over ranks: %s, but only sums of int64 have no order",
+                         wk_dtype_name(t.dtype));
+    return dev->backend->comm->sum(dev, t.data, wk_numel(t));
+}
+
+void wk_comm_close(wk_dev *dev) {
+    if (dev->backend->comm && dev->backend->comm->close) dev->backend->comm->close(dev);
+}

@@ -13,6 +13,26 @@ extern "C" {
 /* Work that replay records: it calls ops, and nothing else that matters. */
 typedef weft_status (*wk_body)(void *ud);
 
+/* Sums between the devices of several ranks, which do not cross the host's memory: said at
+ * wk_comm_find and the functions after it. */
+#define WK_COMM_ID 128 /* bytes */
+
+typedef struct wk_comm_offer {
+    char library[32]; /* "NCCL 2.28.9"; only equal ones work together */
+    char unit[40];    /* the device's own name, */
+    char place[120];  /* and its machine and slot: where either is the same, the device is */
+} wk_comm_offer;
+
+typedef struct wk_comm_calls {
+    weft_status (*find)(wk_dev *dev, wk_comm_offer *out);
+    /* Not called, and may be NULL, where find fails. */
+    weft_status (*id)(wk_dev *dev, unsigned char id[WK_COMM_ID]);
+    weft_status (*open)(wk_dev *dev, int rank, int size, const unsigned char id[WK_COMM_ID],
+                        double seconds);
+    weft_status (*sum)(wk_dev *dev, void *words, int64_t n); /* int64 */
+    void (*close)(wk_dev *dev);
+} wk_comm_calls;
+
 /* Memory and lifetime of a backend; the op table is separate (ops.h). Plugins export one of these.
  * A device is opened by fill_ops on its own copy of the table, then open, which sets note and impl
  * and may still change dev->ops (for the instruction set it finds, say). When open fails, close is
@@ -42,12 +62,13 @@ typedef struct wk_backend {
     void (*range)(wk_dev *dev, const char *name);
     weft_status (*stamp)(wk_dev *dev, int i); /* the device's time here, i < WK_STAMPS */
     weft_status (*between)(wk_dev *dev, int i, int j, double *seconds); /* waits for stamp j */
+    const wk_comm_calls *comm;
 } wk_backend;
 
 #define WK_TRAIT_PREFERS_BF16 1u /* hidden states are best kept as bfloat16 */
 
 /* Changes whenever wk_backend, wk_dev, wk_ops or an argument struct does. */
-#define WK_ABI 4u
+#define WK_ABI 6u
 
 #define WK_STAMPS       1024
 #define WK_LETTERS      64
@@ -142,6 +163,25 @@ WEFT_NODISCARD weft_status wk_meet(wk_dev *dev);
 /* Names the work that follows, for profilers (NVTX) and for the counts of the dry device; NULL ends
  * the range. Ranges do not nest. `name` is a static string. */
 void wk_range(wk_dev *dev, const char *name);
+
+/* ---- a device among those of other ranks ---- */
+
+/* What this device brings to a sum with others. WEFT_E_UNSUPPORTED, with the reason, when it has
+ * nothing for that: its ranks then sum through the host. */
+WEFT_NODISCARD weft_status wk_comm_find(wk_dev *dev, wk_comm_offer *out);
+/* A name for a new group of ranks: made on one, carried to all of them by the caller. After find.
+ */
+WEFT_NODISCARD weft_status wk_comm_id(wk_dev *dev, unsigned char id[WK_COMM_ID]);
+/* All ranks call these alike, each with a device of its own, and all come within `seconds`; both
+ * wait for the end, and begin when the device has done its work so far, which counts as waiting:
+ * who has much of it under way collects a letter first. WEFT_E_COMM, in one line, after `seconds`
+ * or when the library or another rank fails; later sums return the same, until close. */
+WEFT_NODISCARD weft_status wk_comm_open(wk_dev *dev, int rank, int size,
+                                        const unsigned char id[WK_COMM_ID], double seconds);
+/* t (int64, contiguous) = the sum over ranks, modulo 2^64, in place. t's memory may not go before
+ * wk_comm_close. */
+WEFT_NODISCARD weft_status wk_comm_sum(wk_dev *dev, wk_tensor t);
+void wk_comm_close(wk_dev *dev); /* of this rank alone; fine without open */
 
 #ifdef __cplusplus
 }

@@ -343,10 +343,13 @@ typedef struct {
 /* A sketch by tables, of any width (Charikar, Chen, Farach-Colton 2002):
  *   sketch[k, j, b] = sum over n in [start[j, b], start[j, b+1]) of
  *                     +-scale[i] * (w[k, i] - anchor[i]),  entry[j, n] = 2 i + (1 for minus).
- * w (K, P), P < 2^30, anchor (P), scale (P) opt, entry (R, N) i32, start (R, M+1) i32 ascending
- * with start[j, M] <= N → sketch (K, R, M). Summed in double. */
+ * w (K, P), P < 2^30, anchor (P), scale (P) opt, entry (R, N) i32 ascending in a bucket, start
+ * (R, M+1) i32 ascending with start[j, M] <= N → sketch (K, R, M). Summed in double.
+ *
+ * bucket (R, P) i32 opt is the same table by number, for those that scatter: 2 b + (1 for minus),
+ * and 2 M for a number that no entry names. */
 typedef struct {
-    wk_tensor sketch, w, anchor, scale, entry, start;
+    wk_tensor sketch, w, anchor, scale, entry, start, bucket;
 } wk_table_sketch_args;
 
 /* ---- federation ---- */

@@ -348,6 +348,7 @@ weft_status wk_check_table_sketch(wk_dev *dev, const wk_table_sketch_args *a) {
     wk_need_opt(&c, WK_ARG(scale), WK_F32, 1);
     wk_need(&c, WK_ARG(entry), WK_I32, 2);
     wk_need(&c, WK_ARG(start), WK_I32, 2);
+    wk_need_opt(&c, WK_ARG(bucket), WK_I32, 2);
     wk_need(&c, WK_ARG(sketch), WK_F32, 3);
     wk_require(&c, a->w.dim[1] < (int64_t)1 << 30, WEFT_E_UNSUPPORTED,
                "w has %lld columns, an entry holds less than 2^30", (long long)a->w.dim[1]);
@@ -356,6 +357,8 @@ weft_status wk_check_table_sketch(wk_dev *dev, const wk_table_sketch_args *a) {
     wk_same_dim(&c, WK_ARG(sketch), 0, WK_ARG(w), 0);
     wk_same_dim(&c, WK_ARG(entry), 0, WK_ARG(sketch), 1);
     wk_same_dim(&c, WK_ARG(start), 0, WK_ARG(sketch), 1);
+    wk_same_dim(&c, WK_ARG(bucket), 0, WK_ARG(sketch), 1);
+    wk_same_dim(&c, WK_ARG(bucket), 1, WK_ARG(w), 1);
     wk_require(&c, a->start.dim[1] == a->sketch.dim[2] + 1, WEFT_E_SHAPE,
                "start has %lld columns, needed is one more than the %lld buckets of sketch",
                (long long)a->start.dim[1], (long long)a->sketch.dim[2]);

@@ -80,8 +80,19 @@ run() { launch "$@" && settle "$1"; }
 
 # ---- the build ----
 
-programs="gpu_ops gpu_gemm gpu_device gpu_models gpu_packing gpu_pager cuda_philox cuda_noise gpu_ceilings bench_ops_cuda
+programs="gpu_ops gpu_gemm gpu_device gpu_nccl gpu_models gpu_packing gpu_pager gpu_ranks cuda_philox cuda_noise gpu_ceilings bench_ops_cuda
           bench_round_cuda weft_cuda"
+
+# NCCL of the toolkit, or of PyTorch's packages.
+nccl() {
+    python3 - <<'PY' 2>/dev/null
+import glob, os, sys
+for site in sys.path:
+    for header in sorted(glob.glob(os.path.join(site, "nvidia", "*", "include", "nccl.h"))):
+        print("-DNCCL_ROOT=" + os.path.dirname(os.path.dirname(header)))
+        sys.exit()
+PY
+}
 
 # The code of this card alone, which takes a third of the time; without a card, of all.
 architectures() {
@@ -117,13 +128,13 @@ compile() {
     local flags
     command -v nvcc || { echo 'nvcc is not on PATH, nor in /usr/local/cuda/bin'; return 1; }
     cmake --version || { echo 'CMake is not on PATH'; return 1; }
-    mapfile -t flags < <(architectures; libraries)
+    mapfile -t flags < <(architectures; libraries; nccl)
     # shellcheck disable=SC2086
     cmake --preset gpu-bare "${flags[@]}" && cmake --build "$dir" -j "$(nproc)" --target $programs -- -k
 }
 
 if [ "$build" = yes ] && wanted build; then
-    export -f compile architectures libraries
+    export -f compile architectures libraries nccl
     export programs
     launch build 30 $((minutes * 60 * 3 / 5)) bash -c compile && settle build
     cp "$work/build.txt" "$out/build.log"

@@ -60,28 +60,77 @@ static weft_status project(wk_dev *dev, const wk_project_args *a) {
     return WEFT_OK;
 }
 
-/* One bucket; its numbers lie all over the adapter. */
-static float gather(const float *w, const float *anchor, const float *scale, const int32_t *entry,
-                    int64_t n) {
-    double sum[2] = {0, 0};
-    for (int64_t e = 0; e < n; e++) {
-        const int32_t i = entry[e] >> 1;
-        const double d = ((double)w[i] - (double)anchor[i]) * (scale ? (double)scale[i] : 1.0);
-        sum[e & 1] += entry[e] & 1 ? -d : d;
+/* ---- table_sketch ----
+ *
+ * By number: a tile of drifts, a lane a slot, is read once and added, row by row, to buckets that
+ * stay in the cache. Gathering bucket by bucket reads a line of the adapter for every number of it.
+ * The sums are those of the reference, term by term. */
+
+#define LANES   8
+#define TILE    128  /* numbers */
+#define BUCKETS 4096 /* of all rows that a thread sketches at once */
+typedef double of_slots __attribute__((vector_size(8 * LANES), may_alias));
+
+typedef struct sketch_part {
+    int64_t slot, slots; /* from which on, how many: LANES at most */
+    int64_t row, rows;
+} sketch_part;
+
+/* Drifts of n numbers from the i-th on. */
+static void load_tile(double (*restrict drift)[LANES], const wk_table_sketch_args *a,
+                      const sketch_part *part, int64_t i, int64_t n) {
+    const float *restrict anchor = (const float *)a->anchor.data + i, *scale = a->scale.data;
+    for (int64_t c = 0; c < part->slots; c++) {
+        const float *restrict w = cpu_row(a->w, part->slot + c) + i;
+        for (int64_t x = 0; x < n; x++) drift[x][c] = (double)w[x] - (double)anchor[x];
+        for (int64_t x = 0; scale && x < n; x++) drift[x][c] *= (double)scale[i + x];
     }
-    return (float)(sum[0] + sum[1]);
 }
 
+/* A product with a sign is exact, so contracting it into the sum does not change a bit. */
+static void add_tile(of_slots *restrict sum, const double (*restrict drift)[LANES],
+                     const int32_t *restrict bucket, int64_t n) {
+    static const double sign[2] = {1, -1};
+    for (int64_t x = 0; x < n; x++)
+        sum[bucket[x] >> 1] += *(const of_slots *)drift[x] * sign[bucket[x] & 1];
+}
+
+static void sketch_slots(const wk_table_sketch_args *a, const sketch_part *part) {
+    const int64_t p = a->w.dim[1], width = a->sketch.dim[2];
+    of_slots sum[BUCKETS], drift[TILE] = {{0}};
+    memset(sum, 0, (size_t)(part->rows * (width + 1)) * sizeof *sum);
+    for (int64_t i = 0; i < p; i += TILE) {
+        const int64_t n = cpu_min(TILE, p - i);
+        load_tile((double(*)[LANES])drift, a, part, i, n);
+        for (int64_t j = 0; j < part->rows; j++)
+            add_tile(sum + j * (width + 1), (const double(*)[LANES])drift,
+                     (const int32_t *)wk_row_ptr(a->bucket, part->row + j) + i, n);
+    }
+    for (int64_t c = 0; c < part->slots; c++)
+        for (int64_t j = 0; j < part->rows; j++) {
+            float *out = cpu_row(a->sketch, part->slot + c) + (part->row + j) * width;
+            for (int64_t b = 0; b < width; b++) out[b] = (float)sum[j * (width + 1) + b][c];
+        }
+}
+
+/* Slots and, where these are few, rows are dealt to all threads. */
 static weft_status table_sketch(wk_dev *dev, const wk_table_sketch_args *a) {
     const int64_t slots = a->w.dim[0], rows = a->sketch.dim[1], width = a->sketch.dim[2];
-    CPU_PARALLEL_ROWS(cpu_threads(dev, slots * rows * a->entry.dim[1]))
-    for (int64_t task = 0; task < slots * rows; task++) {
-        const int64_t k = task / rows, j = task % rows;
-        const int32_t *entry = wk_row_ptr(a->entry, j), *start = wk_row_ptr(a->start, j);
-        float *out = cpu_row(a->sketch, k) + j * width;
-        for (int64_t b = 0; b < width; b++)
-            out[b] = gather(cpu_row(a->w, k), a->anchor.data, a->scale.data, entry + start[b],
-                            start[b + 1] - start[b]);
+    const int64_t most = cpu_min(rows, BUCKETS / (width + 1)); /* rows at once */
+    if (!wk_given(a->bucket) || most == 0 || slots == 0) return ref_table_sketch(dev, a);
+    const int threads = cpu_threads(dev, slots * rows * a->w.dim[1]);
+    const int64_t lanes = cpu_min(LANES, cpu_ceil_div(slots, threads));
+    const int64_t groups = cpu_ceil_div(slots, lanes), spare = cpu_ceil_div(threads, groups);
+    const int64_t height = cpu_min(most, cpu_ceil_div(rows, cpu_min(rows, spare)));
+    const int64_t parts = cpu_ceil_div(rows, height);
+    CPU_PARALLEL_FOR(threads)
+    for (int64_t task = 0; task < groups * parts; task++) {
+        const int64_t k = task / parts * lanes, j = task % parts * height;
+        const sketch_part part = {.slot = k,
+                                  .slots = cpu_min(lanes, slots - k),
+                                  .row = j,
+                                  .rows = cpu_min(height, rows - j)};
+        sketch_slots(a, &part);
     }
     return WEFT_OK;
 }

@@ -113,6 +113,7 @@ static void close_cuda(wk_dev *dev) {
     (void)cudaSetDevice(impl->ordinal);
     for (int i = 0; i < 4; i++)
         if (streams[i]) (void)cudaStreamSynchronize(streams[i]);
+    if (impl->comm) cuda_comm_calls.close(dev);
     if (impl->in_range) cuda_range(dev, NULL);
     cuda_stamps_close(dev);
     cuda_replay_close(dev);
@@ -191,4 +192,5 @@ const wk_backend wk_backend_cuda = {
     .range = cuda_range,
     .stamp = cuda_stamp,
     .between = cuda_between,
+    .comm = &cuda_comm_calls,
 };

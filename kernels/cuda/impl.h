@@ -3,7 +3,8 @@
  *
  * Streams. Ops, letters and small uploads run on the lane. Larger uploads cross the bus on `feed`
  * into staging and are copied to their place on the lane, so that the next batch travels while this
- * one computes; send and fetch run on cp_in and cp_out. */
+ * one computes; send and fetch run on cp_in and cp_out. Sums with other ranks' devices have a
+ * stream too (nccl.c). */
 #ifndef CUDA_IMPL_H
 #define CUDA_IMPL_H
 
@@ -62,6 +63,7 @@ typedef struct cuda_impl {
     cudaEvent_t stamp[WK_STAMPS]; /* made when first used */
     void *domain;                 /* NVTX's, made at the first range */
     bool in_range;                /* an NVTX range is open */
+    struct cuda_comm *comm;       /* nccl.c; NULL until it is asked for */
 } cuda_impl;
 
 static inline cuda_impl *cuda_impl_of(wk_dev *dev) {
@@ -104,6 +106,9 @@ void cuda_range(wk_dev *dev, const char *name);
 weft_status cuda_stamp(wk_dev *dev, int i);
 weft_status cuda_between(wk_dev *dev, int i, int j, double *seconds);
 void cuda_stamps_close(wk_dev *dev);
+
+/* nccl.c, or no_nccl.c in a build without NCCL's header */
+extern const wk_comm_calls cuda_comm_calls;
 
 /* gemm_plan.c: one product with the frozen base, as cuBLASLt sees it. Its matrices are
  * column-major, ours row-major, so each of ours is its transpose there with the same ld:

@@ -100,6 +100,13 @@ for name, dtype, close in ("gpu32", "float32", 1e-4), ("gpu", "bfloat16", 5e-2):
     assert abs(a - b) <= close * b, (name, a, b)
 END
 expect 0 eval runs/gpu32 --quiet
+# Two ranks have one card here, whether there is NCCL or not.
+on placed run.deterministic=placement
+on shared run.deterministic=placement --ranks 2
+contains err 'sums of vectors: through host memory (tcp): rank'
+contains runs/shared/env.json '"sums": *"through host memory (tcp): rank'
+lacks runs/placed/env.json '"sums"'
+same runs/shared/clients.csv runs/placed/clients.csv
 # shellcheck disable=SC2086
 expect 0 bench job.yaml $small client.local_steps=4 --format json --quiet
 check_python 'a benchmark counts launches' <<'END'

@@ -23,6 +23,7 @@ contains runs/fedadam-3/log.txt 'ranks: 3 ranks on 1 host, tcp'
 contains runs/fedadam-3/summary.json '"ranks": *"3 ranks on 1 host, tcp'
 lacks runs/fedadam-1/summary.json '"ranks"'
 lacks runs/fedadam-1/events.jsonl '"ranks"'
+contains runs/fedadam-5/log.txt '5 ranks, but 4 clients in a round'
 no_leftovers
 
 # ---- stopped by signals, on any rank, and gone on with by others

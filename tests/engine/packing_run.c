@@ -64,6 +64,7 @@ packing_outcome packing_run(const packing_setup *setup) {
     weft_engine_info info;
     weft_engine_info_get(e, &info);
     out.size = info.adapter_size;
+    (void)snprintf(out.sums, sizeof out.sums, "%s", info.sums);
     out.adapter = calloc((size_t)out.size, sizeof *out.adapter);
     for (int round = -setup->rounds_before; round < ROUNDS; round++) {
         weft_round_report r;

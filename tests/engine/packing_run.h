@@ -28,6 +28,7 @@ typedef struct packing_outcome {
     double eval_loss, accuracy;
     uint64_t wire_down, wire_up;
     int64_t packs;
+    char sums[320]; /* weft_engine_info; not compared */
 } packing_outcome;
 
 /* Ends the program with a line on stderr when a call fails. Free the adapter. */

@@ -84,6 +84,8 @@ static void enums_match_their_choices(void **state) {
         {"partition.kind", "shards", WE_PARTITION_SHARDS},
         {"partition.kind", "quantity", WE_PARTITION_QUANTITY},
         {"partition.kind", "natural", WE_PARTITION_NATURAL},
+        {"run.sums", "auto", WE_SUMS_AUTO},
+        {"run.sums", "host", WE_SUMS_HOST},
         {"fl.sampling", "independent", WE_SAMPLING_INDEPENDENT},
         {"fl.sampling", "pass", WE_SAMPLING_PASS},
         {"fl.strategy", "fedavg", WE_STRATEGY_FEDAVG},
@@ -326,6 +328,58 @@ static void presets_fill_the_server(void **state) {
     }
 }
 
+/* FDA (2405.20988) and FDA-Opt (2505.04535, M = 2 E + 8). */
+static void synchronising_by_variance_has_its_defaults(void **state) {
+    (void)state;
+    static const struct {
+        const char *epochs;
+        int64_t most;
+    } opt[] = {{"1", 10}, {"3", 14}, {"5", 18}, {"10", 28}, {"15", 38}, {"20", 48}, {"30", 68}};
+    for (size_t i = 0; i < sizeof opt / sizeof *opt; i++) {
+        const char *const pairs[] = {"fl.sync", "fda-opt", "client.local_epochs", opt[i].epochs,
+                                     NULL};
+        weft_config *c = finished(pairs);
+        assert_int_equal(c->fda_max_checks, opt[i].most);
+        assert_int_equal(c->fda_target, opt[i].most / 2);
+        assert_int_equal(c->fda_rule, WE_RULE_ADAPTIVE);
+        assert_int_equal(c->fda_estimator, WE_ESTIMATOR_SKETCH);
+        assert_int_equal(c->fda_check_every, 0); /* an epoch */
+        assert_int_equal(c->fda_sketch_depth, 3);
+        assert_int_equal(c->fda_sketch_width, 500);
+        assert_true(c->fda_epsilon == 1 / sqrt(500.0));
+        assert_int_equal(c->client_optimizer_state, WE_STATE_RESET);
+        weft_config_free(c);
+    }
+    const char *const fda[] = {"fl.sync", "fda", "fda.theta", "0.5", NULL};
+    weft_config *c = finished(fda);
+    assert_int_equal(c->fda_rule, WE_RULE_FIXED);
+    assert_int_equal(c->fda_check_every, 1); /* every step */
+    assert_int_equal(c->fda_max_checks, 10000);
+    assert_int_equal(c->fda_sketch_depth, 5);
+    assert_int_equal(c->fda_sketch_width, 250);
+    assert_true(c->fda_epsilon == 1 / sqrt(250.0));
+    assert_int_equal(c->client_optimizer_state, WE_STATE_KEEP);
+    weft_config_free(c);
+    const char *const own[] = {"fl.sync",
+                               "fda-opt",
+                               "fda.target",
+                               "3",
+                               "fda.sketch_depth",
+                               "5",
+                               "fda.sketch_width",
+                               "400",
+                               "fda.failure",
+                               "0.01",
+                               "fda.max_checks",
+                               "7",
+                               NULL};
+    c = finished(own);
+    assert_int_equal(c->fda_target, 3);
+    assert_int_equal(c->fda_max_checks, 7);
+    assert_true(fabs(c->fda_epsilon - 1.77 / 20) < 3e-4);
+    weft_config_free(c);
+}
+
 static void presets_leave_what_the_user_set(void **state) {
     (void)state;
     const char *const torch[] = {"server.preset",
@@ -475,6 +529,7 @@ int main(void) {
         cmocka_unit_test(values_are_kept),
         cmocka_unit_test(bad_values_give_one_clear_line),
         cmocka_unit_test(presets_fill_the_server),
+        cmocka_unit_test(synchronising_by_variance_has_its_defaults),
         cmocka_unit_test(presets_leave_what_the_user_set),
         cmocka_unit_test(a_small_federation_takes_part_as_a_whole),
         cmocka_unit_test(a_resolved_configuration_reads_back),

@@ -53,6 +53,15 @@ static void test_no_threshold_is_all_epochs(void **state) {
     fed = RUN(2, RESET, "client.local_steps", "6");
     same_adapters("three times two steps", fda, fed);
     outcome_free(fda), outcome_free(fed);
+    fda = RUN(2, "fl.sync", "fda", "fda.theta", "1e300", "fda.max_checks", "2", "fda.check_every",
+              "3");
+    fed = RUN(2, "client.local_steps", "6");
+    same_adapters("checks every third step", fda, fed);
+    for (int r = 0; r < 2; r++) {
+        assert_int_equal(fda->round[r].n_checks, 2);
+        for (int i = 0; i < 2; i++) assert_int_equal(fda->check[r][i].steps, 3 * (i + 1));
+    }
+    outcome_free(fda), outcome_free(fed);
 }
 
 /* FDA that synchronises at every step is averaging at every step. */
@@ -178,6 +187,32 @@ static void test_decisions(void **state) {
     }
 }
 
+/* A client alone does not differ from the mean: no positive threshold is exceeded, nor is 0, which
+ * the adaptive rule then arrives at. Its norm alone does exceed it. */
+static void test_one_client_alone(void **state) {
+    (void)state;
+    static const char *const rules[] = {"fixed", "adaptive"};
+    for (int i = 0; i < 2; i++) {
+        outcome *o = RUN(3, RESET, "fl.sync", "fda-opt", "fl.clients_per_round", "1",
+                         "fda.estimator", "exact", "fda.max_checks", "4", "fda.rule", rules[i],
+                         "fda.theta", i ? "0" : "1e-300");
+        for (int r = 0; r < 3; r++) {
+            assert_int_equal(o->round[r].n_checks, i && r == 0 ? 1 : 4);
+            for (int32_t c = 0; c < o->round[r].n_checks; c++) {
+                assert_true(o->check[r][c].estimate == 0 && o->check[r][c].variance == 0);
+                assert_true(o->check[r][c].mean_sqnorm > 0);
+            }
+            if (i) assert_true(o->round[r].theta_next == 0 && !o->round[r].kept_theta);
+        }
+        outcome_free(o);
+    }
+    outcome *o = RUN(3, RESET, "fl.sync", "fda-opt", "fl.clients_per_round", "1", "fda.estimator",
+                     "naive", "fda.max_checks", "4");
+    assert_true(o->round[0].theta_next == 0);
+    for (int r = 0; r < 3; r++) assert_int_equal(o->round[r].n_checks, 1);
+    outcome_free(o);
+}
+
 static void test_rules(void **state) {
     (void)state;
     outcome *o = RUN(4, RESET, "fl.sync", "fda-opt", "fda.rule", "always", "fda.target", "3");
@@ -208,15 +243,31 @@ static void test_theta_rule(void **state) {
                {3, 10, {1, 2, 3, 4, 5, 6, 6}},
                {0.6, 10, {1, 10, 4, 6, 5, 6, 5}},
                {1.5, 18, {1, 5, 8, 9, 10, 10, 10}}};
-    for (size_t i = 0; i < sizeof toy / sizeof *toy; i++) {
-        double theta = 0;
-        for (int r = 0; r < 7; r++) {
-            int e = 1;
-            while (r > 0 && e < toy[i].most && !(pow(e, toy[i].power) > theta)) e++;
-            assert_int_equal(e, toy[i].want[r]);
-            theta = we_theta_next(toy[i].most / 2, e, pow(e, toy[i].power));
+    for (size_t i = 0; i < sizeof toy / sizeof *toy; i++)
+        for (double scale = 1; scale > 1e-12;
+             scale *= 0x1p-10) { /* of variances: decides nothing */
+            double theta = 0;
+            for (int r = 0; r < 7; r++) {
+                int e = 1;
+                while (r > 0 && e < toy[i].most && !(scale * pow(e, toy[i].power) > theta)) e++;
+                assert_int_equal(e, toy[i].want[r]);
+                theta = we_theta_next(toy[i].most / 2, e, scale * pow(e, toy[i].power));
+            }
         }
-    }
+    /* A long run has M/2 checks a round, and up to one more since they are whole. */
+    for (double power = 1; power <= 2; power += 0.25)
+        for (int most = 10; most <= 68; most += 2) {
+            double theta = 0;
+            int64_t sum = 0;
+            for (int r = 0; r < 200; r++) {
+                int e = 1;
+                while (r > 0 && e < most && !(pow(e, power) > theta)) e++;
+                theta = we_theta_next(most / 2, e, pow(e, power));
+                if (r >= 20) sum += e;
+            }
+            const double mean = (double)sum / 180;
+            assert_true(mean >= most / 2.0 && mean <= most / 2.0 + 1.5);
+        }
 }
 
 /* ---- what may not change anything ---- */
@@ -293,6 +344,26 @@ static void test_total_steps(void **state) {
     }
     assert_true(weft_engine_is_done(j.engine));
     assert_int_equal(weft_engine_round(j.engine, &r, &err), WEFT_E_ARG);
+    kept_finish(&j);
+}
+
+/* A run that ends within an epoch: what its last round tells is not of whole epochs, so theta stays
+ * as it was, and a flag says so. */
+static void test_theta_is_kept(void **state) {
+    (void)state;
+    const char *const pairs[] = {"fl.sync", "fda-opt",       RESET, "fl.total_steps",
+                                 "31",      "fl.num_rounds", "100"};
+    weft_round_report r = {0};
+    double theta = 0;
+    job j;
+    kept_prepare(&j, pairs, sizeof pairs / sizeof *pairs, false);
+    kept_start(&j);
+    while (!weft_engine_is_done(j.engine)) {
+        theta = r.theta_next;
+        r = kept_round(&j);
+        assert_int_equal(r.kept_theta, r.local_steps_total == 31);
+    }
+    assert_true(r.kept_theta && r.theta == theta && r.theta_next == theta);
     kept_finish(&j);
 }
 
@@ -386,6 +457,30 @@ static void test_all_clients_lost(void **state) {
     kept_finish(&j);
 }
 
+/* A round whose clients all diverge does not count, and its theta is that of the round before. */
+static void test_a_lost_round_keeps_theta(void **state) {
+    (void)state;
+    weft_error err = {0};
+    weft_round_report r;
+    weft_state s;
+    job j;
+    prepare_targets(&j, 0.25f, 0.5f);
+    check_ok(weft_config_set(j.config, "fda.rule", "adaptive", NULL, &err), &err);
+    check_ok(weft_config_set(j.config, "fda.theta", "0", NULL, &err), &err);
+    check_ok(weft_config_set(j.config, "client.learning_rate", "0.01", NULL, &err), &err);
+    check_ok(weft_config_finish(j.config, &err), &err);
+    kept_start(&j);
+    const double theta = kept_round(&j).theta_next;
+    assert_true(theta > 0);
+    float *target = (float *)(uintptr_t)j.rows.target;
+    for (int64_t i = 0; i < j.rows.n_rows; i++) target[i] = FLT_MAX;
+    assert_int_equal(weft_engine_round(j.engine, &r, &err), WEFT_E_DIVERGED);
+    check_ok(weft_engine_state(j.engine, &s, &err), &err);
+    assert_true(s.theta == theta);
+    assert_int_equal(weft_engine_rounds_done(j.engine), 1);
+    kept_finish(&j);
+}
+
 /* An update that a float32 can hold and that cannot be added up (kernels/exact_sum.h): its client
  * is left out, and what the others say decides. */
 static void test_an_update_far_too_large(void **state) {
@@ -417,14 +512,17 @@ int main(void) {
         cmocka_unit_test(test_estimators),
         cmocka_unit_test(test_weights_of_groups),
         cmocka_unit_test(test_decisions),
+        cmocka_unit_test(test_one_client_alone),
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_theta_rule),
         cmocka_unit_test(test_same_decisions_everywhere),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_total_steps),
+        cmocka_unit_test(test_theta_is_kept),
         cmocka_unit_test(test_epoch_length),
         cmocka_unit_test(test_a_lost_client),
         cmocka_unit_test(test_all_clients_lost),
+        cmocka_unit_test(test_a_lost_round_keeps_theta),
         cmocka_unit_test(test_an_update_far_too_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,7 @@
 /* FDA's sketch against numbers worked out by hand or by enumeration, and its statistics against
  * theory. */
 #include "engine/sketch.h"
-#include "kernels/ops.h"
+#include "kernels/dev.h"
 #include "kernels/rng.h"
 #include "tests/check.h"
 
@@ -103,6 +103,124 @@ static void test_trivial(void **state) {
     assert_true(isnan(we_sketch_sqnorm(broken, 3, 1)));
     const double endless[3] = {1, (double)INFINITY, 2};
     assert_true(!isfinite(we_sketch_sqnorm(endless, 3, 1)));
+}
+
+/* ---- on the device ---- */
+
+#define MOST_SLOTS 11
+#define PLACES     1500 /* numbers and gaps */
+#define MOST_WIDTH 5000
+
+static wk_ctx ctx;
+
+/* The tables of `depth` rows over the places that are not multiples of 16. */
+typedef struct tables {
+    int32_t entry[WE_SKETCH_DEPTH_MAX * PLACES], start[WE_SKETCH_DEPTH_MAX * (MOST_WIDTH + 1)],
+        bucket[WE_SKETCH_DEPTH_MAX * PLACES];
+} tables;
+
+static wk_table_sketch_args make_tables(tables *t, int depth, uint32_t width) {
+    static int32_t place[PLACES];
+    int64_t n = 0;
+    for (int32_t i = 0; i < PLACES; i++)
+        if (i % 16) place[n++] = i;
+    for (int j = 0; j < depth; j++) {
+        const we_sketch_hash h = we_sketch_hash_draw(11, j, false);
+        int32_t *start = t->start + (uint32_t)j * (width + 1), *entry = t->entry + j * n;
+        we_sketch_fill_row(&h, place, n, width, start, entry);
+        we_sketch_invert_row(start, entry, width, t->bucket + j * PLACES, PLACES);
+        for (int32_t i = 0; i < PLACES; i += 16)
+            assert_int_equal(t->bucket[j * PLACES + i], 2 * width);
+        for (int64_t i = 0; i < n; i++)
+            assert_int_equal(t->bucket[j * PLACES + place[i]],
+                             2 * we_sketch_bucket(&h, (uint32_t)i, width) +
+                                 we_sketch_is_minus(&h, (uint32_t)i));
+    }
+    return (wk_table_sketch_args){.entry = wk_mat(t->entry, WK_I32, depth, n),
+                                  .start = wk_mat(t->start, WK_I32, depth, width + 1),
+                                  .bucket = wk_mat(t->bucket, WK_I32, depth, PLACES)};
+}
+
+static wk_tensor sketches(float *data, int64_t slots, int64_t depth, int64_t width) {
+    wk_tensor t = wk_mat(data, WK_F32, slots, depth * width);
+    t.ndim = 3, t.dim[1] = depth, t.dim[2] = width;
+    return t;
+}
+
+/* By bucket, as the reference, and by number: the same terms in the same order, to the bit; for any
+ * number of slots and threads, and widths of which one, some or no row fits into a thread's memory
+ * (there the processor gathers, too). */
+static void test_both_tables(void **state) {
+    (void)state;
+    static float w[MOST_SLOTS * PLACES], anchor[PLACES], scale[PLACES];
+    static tables t;
+    static const struct {
+        int depth, width, slots, threads;
+    } shape[] = {{5, 250, 10, 2}, {3, 500, 11, 1}, {7, 600, 1, 4},
+                 {5, 2, 3, 3},    {3, 4000, 9, 2}, {1, 5000, 2, 2}};
+    check_randn(w, MOST_SLOTS * PLACES, 9, 1, 1.0f);
+    check_randn(anchor, PLACES, 9, 2, 1.0f);
+    check_randn(scale, PLACES, 9, 3, 1.0f);
+    wk_ctx_init(&ctx, NULL);
+    for (size_t i = 0; i < sizeof shape / sizeof *shape; i++) {
+        const int64_t depth = shape[i].depth, width = shape[i].width, slots = shape[i].slots;
+        const size_t count = (size_t)(slots * depth * width);
+        float *got[2] = {calloc(count, sizeof **got), calloc(count, sizeof **got)};
+        wk_table_sketch_args a = make_tables(&t, shape[i].depth, (uint32_t)shape[i].width);
+        a.w = wk_mat(w, WK_F32, slots, PLACES), a.anchor = wk_vec(anchor, WK_F32, PLACES);
+        const wk_tensor by_number = a.bucket;
+        for (int weighted = 0; weighted < 2; weighted++) {
+            if (weighted) a.scale = wk_vec(scale, WK_F32, PLACES);
+            for (int by = 0; by < 2; by++) {
+                const wk_dev_options device = {.backend = by ? "cpu" : "ref",
+                                               .threads = shape[i].threads};
+                wk_dev *dev = NULL;
+                check_ok(wk_dev_open(&dev, &ctx, &device), &ctx.err);
+                a.sketch = sketches(got[by], slots, depth, width);
+                a.bucket = by ? by_number : (wk_tensor){0};
+                check_ok(wk_table_sketch(dev, &a), &ctx.err);
+                wk_dev_close(dev);
+            }
+            check_same("sketches", got[1], got[0], count * sizeof **got);
+        }
+        free(got[0]), free(got[1]);
+    }
+}
+
+/* The sketch of 3 u - 5 v is 3 times that of u less 5 times that of v, to the bit for small whole
+ * numbers: why a mean of sketches is the sketch of the mean. */
+static void test_linear(void **state) {
+    (void)state;
+    enum { DEPTH = 3, WIDTH = 40, SIZE = DEPTH * WIDTH };
+    static float w[3 * PLACES], anchor[PLACES], got[3 * SIZE];
+    static tables t;
+    wk_ctx_init(&ctx, NULL);
+    wk_stream s = wk_stream_at(wk_rng_key(5, WK_RNG_TEST, 2), 0, 0, 0);
+    for (int i = 0; i < PLACES; i++) {
+        const float u = (float)wk_stream_below(&s, 201) - 100,
+                    v = (float)wk_stream_below(&s, 201) - 100;
+        anchor[i] = (float)wk_stream_below(&s, 100);
+        w[i] = anchor[i] + u, w[PLACES + i] = anchor[i] + v;
+        w[2 * PLACES + i] = anchor[i] + 3 * u - 5 * v;
+    }
+    wk_table_sketch_args a = make_tables(&t, DEPTH, WIDTH);
+    a.w = wk_mat(w, WK_F32, 3, PLACES), a.anchor = wk_vec(anchor, WK_F32, PLACES);
+    a.sketch = sketches(got, 3, DEPTH, WIDTH);
+    static const char *const backends[] = {"ref", "cpu"};
+    for (int i = 0; i < 2; i++) {
+        wk_dev *dev = NULL;
+        check_ok(wk_dev_open(&dev, &ctx, &(wk_dev_options){.backend = backends[i], .threads = 2}),
+                 &ctx.err);
+        memset(got, 0, sizeof got);
+        check_ok(wk_table_sketch(dev, &a), &ctx.err);
+        wk_dev_close(dev);
+        float most = 0;
+        for (int b = 0; b < SIZE; b++) {
+            assert_true(got[2 * SIZE + b] == 3 * got[b] - 5 * got[SIZE + b]);
+            most = fmaxf(most, fabsf(got[2 * SIZE + b]));
+        }
+        assert_true(most > 0);
+    }
 }
 
 static void test_draws_are_fixed(void **state) {
@@ -248,6 +366,8 @@ int main(void) {
         cmocka_unit_test(test_small_sketches),
         cmocka_unit_test(test_enumeration),
         cmocka_unit_test(test_trivial),
+        cmocka_unit_test(test_both_tables),
+        cmocka_unit_test(test_linear),
         cmocka_unit_test(test_draws_are_fixed),
         cmocka_unit_test(test_epsilon),
         cmocka_unit_test(test_statistics_of_hashes),

@@ -50,8 +50,8 @@ static weft_status run_project(op_run *r) {
 #define MOST_BUCKETS 64
 #define MOST_ENTRIES 6000
 
-/* o rows of n buckets by random hashes, some buckets empty. full: with a scale. The numbers at
- * multiples of 16 are in no bucket, like the gaps of an adapter. */
+/* o rows of n buckets by random hashes, some buckets empty. full: with a scale. bias: without the
+ * table by number. The numbers at multiples of 16 are in no bucket, like the gaps of an adapter. */
 static weft_status run_table_sketch(op_run *r) {
     const op_shape *s = r->s;
     static int bucket[MOST_ROWS][MOST_ENTRIES];
@@ -61,6 +61,7 @@ static weft_status run_table_sketch(op_run *r) {
     op_buf *w = op_in(r, "w", s->k, s->d), *anchor = op_in(r, "anchor", s->d, 0),
            *scale = op_in(r, "scale", s->d, 0), *entry = op_typed(r, "entry", WK_I32, s->o, count),
            *start = op_typed(r, "start", WK_I32, s->o, s->n + 1),
+           *by_number = op_typed(r, "bucket", WK_I32, s->o, s->d),
            *sketch = op_output(r, op_stacked(r, "sketch", s->k, s->o, s->n));
     FOR (j, s->o) {
         int64_t at = 0;
@@ -68,6 +69,8 @@ static weft_status run_table_sketch(op_run *r) {
             bucket[j][i] = i % 16 ? (int)wk_stream_below(&stream, (uint32_t)s->n) : -1;
             if (bucket[j][i] % 5 == 4) bucket[j][i]--; /* leaves some without any */
             minus[j][i] = wk_stream_below(&stream, 2);
+            op_set(by_number, j, i,
+                   (double)(bucket[j][i] < 0 ? 2 * s->n : 2 * bucket[j][i] + minus[j][i]));
         }
         FOR (b, s->n) {
             op_set(start, j, b, (double)at);
@@ -89,6 +92,7 @@ static weft_status run_table_sketch(op_run *r) {
     wk_table_sketch_args a = {
         .sketch = sketch->t, .w = w->t, .anchor = anchor->t, .entry = entry->t, .start = start->t};
     if (s->full) a.scale = scale->t;
+    if (!s->bias) a.bucket = by_number->t;
     return wk_table_sketch(r->dev, &a);
 }
 
@@ -103,6 +107,8 @@ const op_case op_cases_variance[] = {
     {"project", "one slot, long", run_project, {.k = 1, .d = 20000}},
     {"project", "many slots", run_project, {.k = 33, .d = 64}},
     {"table_sketch", "plain", run_table_sketch, {.k = 3, .d = 5003, .o = 5, .n = 50}},
+    {"table_sketch", "many slots", run_table_sketch, {.k = 11, .d = 600, .o = 3, .n = 50, .pad = 1}},
+    {"table_sketch", "by bucket", run_table_sketch, {.k = 3, .d = 777, .o = 5, .n = 50, .bias = true}},
     {"table_sketch", "scaled, strided", run_table_sketch, {.k = 5, .d = 777, .o = 3, .n = 64, .pad = 5, .full = true}},
     {"table_sketch", "one bucket", run_table_sketch, {.k = 1, .d = 300, .o = 1, .n = 1}},
     {"table_sketch", "few numbers", run_table_sketch, {.k = 2, .d = 20, .o = 7, .n = 33}},

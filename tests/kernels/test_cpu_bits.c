@@ -357,28 +357,38 @@ static wk_tensor optimizer(pack *p) {
 }
 
 /* What a client tells about its drift, side by side in a row of bytes: a distance of two ranges, a
- * projection, a sketch in blocks and one by tables. */
+ * projection, a sketch in blocks and two by tables, one of them scaled. */
 static wk_tensor variance(pack *p) {
-    enum { ROWS = 3, W = WK_SKETCH_WIDTH, BLOCKS = (P + W - 1) / W, WIDE = 7, N = P - P % WIDE };
+    enum { ROWS = 3, W = WK_SKETCH_WIDTH, BLOCKS = (P + W - 1) / W, WIDE = 7 };
     static uint8_t signs[P], rots[BLOCKS * ROWS];
     const int k = p->l->count;
     int32_t step[CLIENTS], dead[CLIENTS] = {0}, off[3] = {0, 1000, P};
     for (int i = 0; i < k; i++) step[i] = 1;
     wk_tensor w = slots_of(p, P, 1), anchor = shared(p, P, 0, 5), dir = shared(p, P, 0, 6);
-    wk_tensor out = fx_raw(&p->f, WK_F32, k, 8 + ROWS * (W + WIDE), 0);
+    wk_tensor out = fx_raw(&p->f, WK_F32, k, 8 + ROWS * (W + 2 * WIDE), 0);
     wk_tensor far = fx_raw(&p->f, WK_F64, k, 2, 0), along = fx_raw(&p->f, WK_F64, k, 0, 0);
     wk_tensor norm = fx_raw(&p->f, WK_F64, k, 0, 0), sign = wk_vec(signs, WK_U8, P),
-              rot = wk_mat(rots, WK_U8, BLOCKS, ROWS), entry = fx_raw(&p->f, WK_I32, ROWS, N, 0),
-              start = fx_raw(&p->f, WK_I32, ROWS, WIDE + 1, 0);
+              rot = wk_mat(rots, WK_U8, BLOCKS, ROWS), entry = fx_raw(&p->f, WK_I32, ROWS, P, 0),
+              start = fx_raw(&p->f, WK_I32, ROWS, WIDE + 1, 0),
+              bucket = fx_raw(&p->f, WK_I32, ROWS, P, 0);
     for (int64_t i = 0; i < P; i++) signs[i] = (uint8_t)(i * 37);
     for (int64_t i = 0; i < BLOCKS * ROWS; i++) rots[i] = (uint8_t)(i * 91);
-    for (int64_t i = 0; i < N * ROWS; i++)
-        ((int32_t *)entry.data)[i] = (int32_t)(i * 577 % (2 * P));
-    for (int64_t i = 0; i < (WIDE + 1) * ROWS; i++)
-        ((int32_t *)start.data)[i] = (int32_t)(i % (WIDE + 1) * (N / WIDE));
-    wk_tensor blocks = wk_cols(out, 8, ROWS * W), tables = wk_cols(out, 8 + ROWS * W, ROWS * WIDE);
-    blocks.ndim = tables.ndim = 3, blocks.dim[1] = tables.dim[1] = ROWS;
-    blocks.dim[2] = W, tables.dim[2] = WIDE;
+    for (int64_t j = 0; j < ROWS; j++) {
+        int32_t *in = wk_row_ptr(bucket, j), *first = wk_row_ptr(start, j),
+                *from = wk_row_ptr(entry, j), at = 0;
+        for (int32_t i = 0; i < P; i++) in[i] = (int32_t)((i * 577 + j) % (2 * WIDE + 1));
+        for (int32_t b = 0; b <= WIDE; b++) {
+            first[b] = at;
+            for (int32_t i = 0; i < P && b < WIDE; i++)
+                if (in[i] >> 1 == b) from[at++] = 2 * i + (in[i] & 1);
+        }
+    }
+    wk_tensor blocks = wk_cols(out, 8, ROWS * W), table[2];
+    blocks.ndim = 3, blocks.dim[1] = ROWS, blocks.dim[2] = W;
+    for (int i = 0; i < 2; i++) {
+        table[i] = wk_cols(out, 8 + ROWS * (W + i * WIDE), ROWS * WIDE);
+        table[i].ndim = 3, table[i].dim[1] = ROWS, table[i].dim[2] = WIDE;
+    }
     const wk_slot_state s = {.step = fx_i32(&p->f, k, step),
                              .dead = fx_i32(&p->f, k, dead),
                              .lr = fx_out(&p->f, k, 0, 0),
@@ -389,11 +399,15 @@ static wk_tensor variance(pack *p) {
         &ctx.err);
     check_ok(wk_project(p->dev, &(wk_project_args){along, w, anchor, dir}), &ctx.err);
     check_ok(wk_drift(p->dev, &(wk_drift_args){w, s, drift}), &ctx.err);
-    check_ok(wk_table_sketch(
-                 p->dev,
-                 &(wk_table_sketch_args){
-                     .sketch = tables, .w = w, .anchor = anchor, .entry = entry, .start = start}),
-             &ctx.err);
+    for (int i = 0; i < 2; i++)
+        check_ok(wk_table_sketch(p->dev, &(wk_table_sketch_args){.sketch = table[i],
+                                                                 .w = w,
+                                                                 .anchor = anchor,
+                                                                 .scale = i ? dir : (wk_tensor){0},
+                                                                 .entry = entry,
+                                                                 .start = start,
+                                                                 .bucket = bucket}),
+                 &ctx.err);
     for (int i = 0; i < k; i++) {
         double row[4] = {((double *)far.data)[2 * i], ((double *)far.data)[2 * i + 1],
                          ((double *)along.data)[i], ((double *)norm.data)[i]};

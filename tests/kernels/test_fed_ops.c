@@ -1,6 +1,7 @@
 /* labels: op */
-/* What the shared cases cannot see of drift, order statistics and noise: equal bits by another way,
- * the sketch's and the generator's statistics, a sort and a Philox of the test's own. */
+/* What the shared cases cannot see of drift, the variance, order statistics and noise: equal bits
+ * by another way, the sketch's and the generator's statistics, a sort and a Philox of the test's
+ * own. */
 #include "kernels/dev.h"
 #include "kernels/rng.h"
 #include "tests/check.h"
@@ -159,6 +160,149 @@ static void sketch_estimates_the_norm(void **state) {
     wk_dev_close(dev);
 }
 
+/* ---- the variance between clients ---- */
+
+typedef struct spread {
+    double mean_sqnorm, sqnorm; /* mean |u_k|^2, |mean u|^2 */
+    double centred;             /* mean |u_k - mean u|^2 */
+} spread;
+
+/* As a check of FDA computes it, u_k = w_k - anchor, the means by share (adds up to 1). */
+static spread measure(wk_dev *dev, float *w, float *anchor, double *share, int64_t k, int64_t p) {
+    int64_t *words = calloc((size_t)(2 * p), sizeof *words);
+    double *mean = calloc((size_t)p, sizeof *mean), *far = calloc((size_t)k, sizeof *far);
+    int32_t off[2] = {0, (int32_t)p};
+    spread s = {0};
+    const wk_tensor acc = wk_mat(words, WK_I64, 2, p), to = wk_vec(mean, WK_F64, p),
+                    all = wk_mat(w, WK_F32, k, p), from = wk_vec(anchor, WK_F32, p);
+    check_ok(wk_update_add(dev, &(wk_update_add_args){acc, all, from, wk_vec(share, WK_F64, k)}),
+             &ctx.err);
+    check_ok(wk_sum_read(dev, &(wk_sum_read_args){.y = to, .acc = acc, .base = from}), &ctx.err);
+    for (int64_t i = 0; i < p; i++) s.sqnorm += pow(mean[i] - (double)anchor[i], 2);
+    for (int centred = 0; centred < 2; centred++) {
+        check_ok(wk_range_sqdist(dev, &(wk_range_sqdist_args){.out = wk_mat(far, WK_F64, k, 1),
+                                                              .w = all,
+                                                              .center = centred ? to : from,
+                                                              .off = wk_vec(off, WK_I32, 2)}),
+                 &ctx.err);
+        for (int64_t i = 0; i < k; i++)
+            *(centred ? &s.centred : &s.mean_sqnorm) += share[i] * far[i];
+    }
+    free(words), free(mean), free(far);
+    return s;
+}
+
+static void near(double got, double want, double tolerance) {
+    if (!(fabs(got - want) <= tolerance * fabs(want)))
+        print_error("%.17g, want %.17g\n", got, want);
+    assert_true(fabs(got - want) <= tolerance * fabs(want));
+}
+
+/* Var = mean |u_k|^2 - |mean u|^2 = mean |u_k - mean u|^2 = sum over pairs of p_k p_l |u_k -
+ * u_l|^2: by hand; and for random numbers in double, whatever the order of clients; a common shift
+ * changes nothing, a factor c gives c^2. */
+static void variance_has_three_forms(void **state) {
+    wk_dev *dev = open_device(*state);
+    float hand[9] = {1, 2, 3, 2, 0, 1, 0, 1, -1}, zero[3] = {0};
+    double third[3] = {1 / 3.0, 1 / 3.0, 1 / 3.0};
+    const spread h = measure(dev, hand, zero, third, 3, 3);
+    near(h.mean_sqnorm, 7, 1e-15), near(h.sqnorm, 3, 1e-15), near(h.centred, 4, 1e-15);
+
+    enum { K = 7, N = 1003 };
+    static float w[K * N], anchor[N], other[K * N];
+    double share[K], mixed[K], sum = 0;
+    check_randn(w, K * N, 21, 1, 1.0f);
+    check_randn(anchor, N, 21, 2, 1.0f);
+    for (int i = 0; i < K * N; i++) w[i] = (float)round((double)w[i] * 65536) / 65536;
+    for (int i = 0; i < N; i++) anchor[i] = (float)round((double)anchor[i] * 65536) / 65536;
+    for (int weighted = 0; weighted < 2; weighted++) {
+        sum = 0;
+        for (int k = 0; k < K; k++) sum += share[k] = weighted ? 1 + k : 1;
+        for (int k = 0; k < K; k++) share[k] /= sum;
+        const spread s = measure(dev, w, anchor, share, K, N);
+        double pairs = 0;
+        for (int k = 0; k < K; k++)
+            for (int l = 0; l < k; l++)
+                for (int i = 0; i < N; i++)
+                    pairs +=
+                        share[k] * share[l] * pow((double)w[k * N + i] - (double)w[l * N + i], 2);
+        near(s.centred, pairs, 1e-12), near(s.mean_sqnorm - s.sqnorm, pairs, 1e-12);
+        for (int k = 0; k < K; k++) {
+            const int from = (3 * k + 2) % K;
+            memcpy(other + k * N, w + from * N, N * sizeof *w), mixed[k] = share[from];
+        }
+        near(measure(dev, other, anchor, mixed, K, N).centred, pairs, 1e-12);
+        for (int i = 0; i < K * N; i++) other[i] = w[i] + 0.25f * (float)(i % N % 8); /* exact */
+        near(measure(dev, other, anchor, share, K, N).centred, pairs, 1e-12);
+        static float quarter[N];
+        for (int i = 0; i < K * N; i++) other[i] = w[i] / 4;
+        for (int i = 0; i < N; i++) quarter[i] = anchor[i] / 4;
+        near(measure(dev, other, quarter, share, K, N).centred, pairs / 16, 1e-12);
+    }
+    wk_dev_close(dev);
+}
+
+/* Every number of clients up to 32, ragged lengths up to ten million, and clients that all but
+ * agree, where a difference of squares would have lost all. */
+static void variance_in_double(void **state) {
+    wk_dev *dev = open_device(*state);
+    static const int64_t length[] = {1, 7, 64, 1031, 20011, 10000019};
+    for (size_t i = 0; i < sizeof length / sizeof *length; i++) {
+        const int64_t p = length[i], most = p > 1 << 20 ? 2 : 32;
+        float *w = malloc((size_t)(most * p) * sizeof *w), *anchor = malloc((size_t)p * sizeof *w);
+        assert_true(w && anchor);
+        check_randn(anchor, (size_t)p, 22, 1, 1.0f);
+        check_randn(w, (size_t)(most * p), 22, 2, 1e-3f);
+        for (int64_t k = 0; k < most; k++)
+            for (int64_t j = 0; j < p; j++) w[k * p + j] = anchor[j] + (1 + w[k * p + j] / 100);
+        for (int64_t k = 2; k <= most; k += p > 2000 ? 15 : 1) {
+            double share[32], want = 0;
+            for (int64_t c = 0; c < k; c++) share[c] = 1 / (double)k;
+            for (int64_t j = 0; j < p; j++) {
+                double mean = 0;
+                for (int64_t c = 0; c < k; c++) mean += (double)w[c * p + j] / (double)k;
+                for (int64_t c = 0; c < k; c++)
+                    want += pow((double)w[c * p + j] - mean, 2) / (double)k;
+            }
+            near(measure(dev, w, anchor, share, k, p).centred, want, 1e-6);
+        }
+        free(w), free(anchor);
+    }
+    wk_dev_close(dev);
+}
+
+/* |mean u|^2 from a client's share of a direction of length 1: never above it, equal along it. */
+static void a_direction_bounds_the_norm(void **state) {
+    wk_dev *dev = open_device(*state);
+    enum { K = 4, N = 501 };
+    static float w[K * N], anchor[N], dir[N];
+    double share[K] = {0.1, 0.2, 0.3, 0.4}, mean[N] = {0}, norm = 0, along[K];
+    check_randn(w, K * N, 23, 1, 1.0f);
+    check_randn(anchor, N, 23, 2, 1.0f);
+    for (int k = 0; k < K; k++)
+        for (int i = 0; i < N; i++)
+            mean[i] += share[k] * ((double)w[k * N + i] - (double)anchor[i]);
+    for (int i = 0; i < N; i++) norm += mean[i] * mean[i];
+    for (uint32_t draw = 0; draw < 20; draw++) {
+        double length = 0, estimate = 0;
+        check_randn(dir, N, 24, draw, 1.0f);
+        for (int i = 0; i < N; i++) length += draw ? pow((double)dir[i], 2) : mean[i] * mean[i];
+        for (int i = 0; i < N; i++)
+            dir[i] = (float)((draw ? (double)dir[i] : mean[i]) / sqrt(length));
+        check_ok(wk_project(dev, &(wk_project_args){.out = wk_vec(along, WK_F64, K),
+                                                    .w = wk_mat(w, WK_F32, K, N),
+                                                    .anchor = wk_vec(anchor, WK_F32, N),
+                                                    .dir = wk_vec(dir, WK_F32, N)}),
+                 &ctx.err);
+        for (int k = 0; k < K; k++) estimate += share[k] * along[k];
+        if (draw == 0)
+            near(estimate * estimate, norm, 1e-6);
+        else
+            assert_true(estimate * estimate < norm);
+    }
+    wk_dev_close(dev);
+}
+
 /* ---- order statistics ---- */
 
 static int ascending(const void *a, const void *b) {
@@ -287,6 +431,12 @@ int main(void) {
         ON(adamw_with_drift_is_both, "cpu"),
         ON(sketch_estimates_the_norm, "ref"),
         ON(sketch_estimates_the_norm, "cpu"),
+        ON(variance_has_three_forms, "ref"),
+        ON(variance_has_three_forms, "cpu"),
+        ON(variance_in_double, "ref"),
+        ON(variance_in_double, "cpu"),
+        ON(a_direction_bounds_the_norm, "ref"),
+        ON(a_direction_bounds_the_norm, "cpu"),
         ON(order_stat_is_a_sort, "ref"),
         ON(order_stat_is_a_sort, "cpu"),
         ON(noise_by_hand, "ref"),

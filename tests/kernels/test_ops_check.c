@@ -339,6 +339,10 @@ static void variance(void **state) {
             "start has 20 columns, needed is one more than the 20 buckets of sketch");
     a = ok, a.entry = typed(WK_I32, 4, 590);
     refused(wk_table_sketch(dev, &a), WEFT_E_SHAPE, "entry (4,590) but sketch is (3,5,20)");
+    a = ok, a.bucket = typed(WK_I32, 5, 600);
+    check_ok(wk_table_sketch(dev, &a), &ctx.err);
+    a.bucket = typed(WK_I32, 5, 590);
+    refused(wk_table_sketch(dev, &a), WEFT_E_SHAPE, "bucket (5,590) but w is (3,600)");
 }
 
 static void federation(void **state) {

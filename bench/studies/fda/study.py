@@ -7,7 +7,8 @@ README.md says what is compared and why. Runs what is missing in --results (runs
 learning rates for every method, arm and data set on one seed and one alpha, then all runs; --jobs at a time, each on
 one thread. Every finished run is a line of runs.jsonl, so a stop loses no more than the runs under way; --minutes
 stops after that long. Ends with the tables, plots and verdict of summary.py. --quick: one data set, one alpha, one
-seed, two methods, at the rates of tuned.json. Needs the model and data of third_party/fetch/{minilm,wn10,foldoc8}.sh.
+seed, two methods, at the rates of the checked-in tuned.json, into quick* beside the full results, in place of what an
+earlier --quick left. Needs the model and data of third_party/fetch/{minilm,wn10,foldoc8}.sh (--quick: not the last).
 Exit code 1 when a run fails."""
 import argparse
 import concurrent.futures
@@ -175,22 +176,27 @@ def main():
     p.add_argument("--results", default=os.path.join(HERE, "results"))
     args = p.parse_args()
     args.end = time.monotonic() + 60 * args.minutes
-    for folder in ["models/all-minilm-l6-v2", *DATA.values()]:
+    data, methods, alphas, seeds = list(DATA), list(METHODS), ALPHAS, SEEDS
+    if args.quick:
+        data, methods, alphas, seeds = ["wn10"], ["FedAvg", "FedAdam"], [1.0], [1]
+    for folder in ["models/all-minilm-l6-v2", *(DATA[d] for d in data)]:
         if not os.path.isdir(os.path.join(TOP, folder)):
             sys.exit(f"study.py: {folder} is missing: third_party/fetch/ has a script for it")
+    if not os.access(args.weft, os.X_OK):
+        sys.exit(f"study.py: no program {args.weft}: build it, or name it with --weft")
     os.makedirs(args.results, exist_ok=True)
-    store = Store(os.path.join(args.results, "quick.jsonl" if args.quick else "runs.jsonl"))
-    tuned_path = os.path.join(args.results, "tuned.json")
+    results = os.path.join(args.results, "quick.jsonl" if args.quick else "runs.jsonl")
+    if args.quick and os.path.exists(results):
+        os.remove(results)
+    store = Store(results)
     if args.quick:
-        with open(tuned_path) as f:
+        with open(os.path.join(HERE, "results", "tuned.json")) as f:
             tuned = json.load(f)
-        data, methods, alphas, seeds = ["wn10"], ["FedAvg", "FedAdam"], [1.0], [1]
     else:
-        data, methods, alphas, seeds = list(DATA), list(METHODS), ALPHAS, SEEDS
         trials = [tuning_run(d, m, a, pair) for d in DATA for m, rates in RATES.items() for a in ARMS for pair in rates]
         if not run_all(args, store, trials, "learning rates"):
             sys.exit("study.py: out of time; call it again")
-        tuned = pick_rates(store, tuned_path)
+        tuned = pick_rates(store, os.path.join(args.results, "tuned.json"))
         if args.tune_only:
             return
     wanted = [study_run(d, m, a, alpha, seed, tuned[f"{d} {m} {a}"])

@@ -21,7 +21,8 @@ struct CUevent_st {
 
 namespace {
 struct Command {
-    std::function<void()> run; /* empty: see below */
+    std::function<void()> run;   /* empty: see below */
+    std::function<bool()> other; /* work of others: asked until it says that it is done */
     CUevent_st *record = nullptr, *wait = nullptr;
     unsigned long long version = 0;
 };
@@ -60,6 +61,7 @@ unsigned roll(unsigned n) { /* xorshift64, Marsaglia 2003 */
 bool may_run(const CUstream_st *s) {
     if (s->queue.empty()) return false;
     const Command &c = s->queue.front();
+    if (c.other && !c.other()) return false;
     return !c.wait || c.wait->done >= c.version;
 }
 
@@ -79,13 +81,26 @@ bool step() {
     return true;
 }
 
+bool others_work() {
+    for (const CUstream_st *s : streams)
+        if (!s->queue.empty() && s->queue.front().other) return true;
+    return false;
+}
+
 template <class F> cudaError_t run_until(F done) {
     while (!done())
         if (!step()) {
+            if (others_work()) continue;
             std::fprintf(stderr, "stand-in runtime: streams wait for each other for ever\n");
             std::abort();
         }
     return cudaSuccess;
+}
+
+/* Which of the machine's cards device 0 is: processes with different numbers have one each. */
+int unit() {
+    const char *number = std::getenv("FAKE_CUDA_UNIT");
+    return number ? std::atoi(number) : 0;
 }
 
 void put(CUstream_st *s, Command c) {
@@ -99,6 +114,12 @@ void put(CUstream_st *s, Command c) {
 void fake::enqueue(void *stream, std::function<void()> work) {
     Command c;
     c.run = std::move(work);
+    put((CUstream_st *)stream, std::move(c));
+}
+
+void fake_cuda_other(void *stream, bool (*is_done)(void *), void *ud) {
+    Command c;
+    c.other = [=] { return is_done(ud); };
     put((CUstream_st *)stream, std::move(c));
 }
 
@@ -144,6 +165,11 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int device) {
     std::snprintf(p->name, sizeof p->name, "stand-in for a GPU");
     p->major = 8, p->multiProcessorCount = 4, p->totalGlobalMem = (size_t)1 << 34;
     p->sharedMemPerBlockOptin = 99 << 10; /* the least that we run on: sm_86, sm_89 */
+    std::snprintf(p->uuid.bytes, sizeof p->uuid.bytes, "%d", unit());
+    return result(device == 0 ? cudaSuccess : cudaErrorInvalidDevice);
+}
+cudaError_t cudaDeviceGetPCIBusId(char *id, int bytes, int device) {
+    std::snprintf(id, (size_t)bytes, "0000:%02X:00.0", (unsigned)unit() & 255);
     return result(device == 0 ? cudaSuccess : cudaErrorInvalidDevice);
 }
 cudaError_t cudaDriverGetVersion(int *version) {
@@ -243,6 +269,11 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
     c.record = e, c.version = ++e->recorded;
     put(s, c);
     return cudaSuccess;
+}
+/* As cudaStreamQuery. */
+cudaError_t cudaEventQuery(cudaEvent_t e) {
+    for (unsigned n = roll(4); n; n--) (void)step();
+    return e->done >= e->recorded ? cudaSuccess : result(cudaErrorNotReady);
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t e) {
     return run_until([=] { return e->done >= e->recorded; });

@@ -11,4 +11,8 @@ void enqueue(void *stream, std::function<void()> work);
 bool on_device(const void *p, size_t bytes);
 } // namespace fake
 
+/* Work that others take part in, for libraries that the program opens (nccl.c): the stream stays
+ * there until is_done(ud) says true. It is asked from time to time by whoever waits. */
+extern "C" void fake_cuda_other(void *stream, bool (*is_done)(void *ud), void *ud);
+
 #endif
