@@ -1,5 +1,6 @@
 /* The exchanges of ranks (weft_comm) over TCP, with nothing but sockets: small ones over a binomial
- * tree, large sums around a ring (ring.h). A rank that dies ends an exchange with the watch's verdict. */
+ * tree, large sums around a ring (ring.h). A rank that dies ends an exchange with the watch's
+ * verdict. */
 #ifndef WEFT_HOST_COMM_TCP_H
 #define WEFT_HOST_COMM_TCP_H
 
