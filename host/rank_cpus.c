@@ -18,7 +18,7 @@ typedef struct cores {
 static void keep_part(cpu_set_t *set, int32_t i, int32_t n) {
     const int all = CPU_COUNT(set);
     int first = (int)((int64_t)all * i / n), end = (int)((int64_t)all * (i + 1) / n), at = 0;
-    if (first == end) first = i % all, end = first + 1;
+    if (first == end) end = first + 1;
     for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
         if (!CPU_ISSET(cpu, set)) continue;
         if (at < first || at >= end) CPU_CLR(cpu, set);
