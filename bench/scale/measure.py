@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""What a round costs over ranks, clients and the size of the adapter, on this machine.
+
+  measure.py [--weft PROGRAM] [--bench PROGRAM] [--repeats N] [--json FILE] [--models tiny,minilm]
+
+Trains the golden tiny BERT and MiniLM on rows of wn10 with one rank of one and of two threads and with 2, 4 and 8 ranks,
+over cohorts and LoRA ranks, and runs bench_ranks. A round is the same work in every repeat and counts with the best of
+them. Everything goes to a JSON file, from which model.py predicts and compares."""
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+TOP = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+RANKS = [(1, 1), (1, 2), (2, 0), (4, 0), (8, 0)]  # ranks, threads (0: each rank's share of the cores)
+MODELS = {"tiny": os.path.join(TOP, "tests", "golden", "hf_bert"), "minilm": os.path.join(TOP, "models", "all-minilm-l6-v2")}
+# clients a round, r of LoRA; local steps of 4 rows
+CASES = {"tiny": [(8, 4), (32, 4), (128, 4), (32, 16), (32, 64)], "minilm": [(4, 8), (8, 8), (16, 8), (8, 32), (8, 128)]}
+STEPS = {"tiny": 8, "minilm": 1}
+ROUNDS = 6
+
+
+def run(command):
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_WAIT_POLICY": "passive"})
+    if done.returncode:
+        sys.exit(f"measure.py: {' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def train(args, model, clients, r, ranks, threads):
+    """-> (seconds of each round, tokens of each of its clients, exchange seconds of each round or None, parameters)"""
+    with tempfile.TemporaryDirectory(prefix="weft-ranks-cost-") as folder:
+        job = os.path.join(folder, "job.yaml")
+        with open(job, "w") as f:
+            f.write("{}\n")
+        options = {"run.output_dir": folder, "run.name": "one", "run.threads": threads, "model.path": MODELS[model],
+                   "data.train": os.path.join(TOP, "data", "wn10", "train.jsonl"), "data.max_train_rows": 4000,
+                   "data.max_length": 32, "fl.num_clients": clients, "fl.clients_per_round": clients,
+                   "fl.num_rounds": ROUNDS, "client.batch_size": 4, "client.local_steps": STEPS[model], "lora.r": r,
+                   "lora.target_modules": "all-linear", "checkpoint.save_every": 0}
+        run([args.weft, "train", job, "--ranks", str(ranks), "--quiet", *(f"{k}={v}" for k, v in options.items())])
+        one = os.path.join(folder, "one")
+        with open(os.path.join(one, "timing.jsonl")) as f:
+            lines = [json.loads(line) for line in f]
+        with open(os.path.join(one, "summary.json")) as f:
+            parameters = json.load(f)["adapter_parameters"]
+        tokens = [[] for _ in lines]
+        with open(os.path.join(one, "clients.csv"), newline="") as f:
+            for row in csv.DictReader(f):
+                tokens[int(row["round"]) - 1].append(int(row["tokens"]))
+    return [t["seconds"] for t in lines], tokens, [t.get("exchange_seconds") for t in lines], parameters
+
+
+def measure(args, model, clients, r):
+    out = []
+    best = {}
+    for _ in range(args.repeats):
+        for ranks, threads in RANKS:
+            if ranks > clients:
+                continue
+            seconds, tokens, exchange, parameters = train(args, model, clients, r, ranks, threads)
+            old = best.get((ranks, threads))
+            best[ranks, threads] = [min(a, b) for a, b in zip(old, seconds)] if old else seconds
+            entry = next((o for o in out if (o["ranks"], o["threads"]) == (ranks, threads)), None)
+            if entry is None:
+                entry = {"model": model, "clients": clients, "r": r, "parameters": parameters, "ranks": ranks,
+                         "threads": threads, "steps": STEPS[model], "tokens": tokens[1:]}
+                out.append(entry)
+            entry["seconds"] = best[ranks, threads][1:]  # the first round warms up
+            if None not in exchange:
+                entry["exchange_seconds"] = min(entry.get("exchange_seconds", 1e9), min(exchange[1:]))
+    return out
+
+
+def exchanges(args):
+    out = []
+    for ranks in (2, 4, 8):
+        tries = [json.loads(run([args.bench, "--ranks", str(ranks)])) for _ in range(args.repeats)]
+        best = tries[0]
+        for t in tries[1:]:
+            for key in ("open_seconds", "message_seconds", "message_same_core_seconds"):
+                best[key] = min(best[key], t[key])
+            best["copy_bytes_per_s"] = max(best["copy_bytes_per_s"], t["copy_bytes_per_s"])
+            for a, b in zip([best["meeting"], *best["sums"]], [t["meeting"], *t["sums"]]):
+                for key in ("best_seconds", "median_seconds", "floor_seconds"):
+                    a[key] = min(a[key], b[key])
+        out.append(best)
+    return out
+
+
+def show(result):
+    print(f"{'model':7} {'clients':>7} {'r':>4} {'numbers':>9} {'ranks':>5} {'threads':>7} {'best round, ms':>14} {'over one rank':>13}")
+    base = None
+    for row in result["rounds"]:
+        mean = sum(row["seconds"]) / len(row["seconds"])
+        if row["ranks"] == 1 and row["threads"] == 1:
+            base = mean
+        print(f"{row['model']:7} {row['clients']:7} {row['r']:4} {row['parameters']:9} {row['ranks']:5} {row['threads'] or 'own':>7} "
+              f"{1e3 * mean:14.2f} {base / mean:13.2f}")
+    for e in result["exchanges"]:
+        m = e["meeting"]
+        print(f"\n{e['ranks']} ranks on {e['cores']} cores: greeting {1e3 * e['open_seconds']:.1f} ms; a meeting "
+              f"{1e6 * m['best_seconds']:.0f} us best, {1e6 * m['median_seconds']:.0f} median, floor {1e6 * m['floor_seconds']:.0f}")
+        for s in e["sums"]:
+            print(f"  sum of {s['bytes']:>9} bytes: {1e3 * s['best_seconds']:9.3f} ms best, {1e3 * s['median_seconds']:9.3f} median, "
+                  f"floor {1e3 * s['floor_seconds']:8.3f} ({s['floor_seconds'] / s['best_seconds']:.2f} of it), "
+                  f"{s['bytes'] / s['best_seconds'] / 1e9:.2f} GB/s")
+
+
+def main():
+    p = argparse.ArgumentParser(description="the cost of rounds over ranks; see the head of this file")
+    p.add_argument("--weft", default=os.path.join(TOP, "build-release", "weft"))
+    p.add_argument("--bench", default=os.path.join(TOP, "build-release", "bench", "bench_ranks"))
+    p.add_argument("--repeats", type=int, default=3)
+    p.add_argument("--models", default="tiny,minilm")
+    p.add_argument("--json")
+    p.add_argument("--show", metavar="FILE", help="print what an earlier call kept, and measure nothing")
+    args = p.parse_args()
+    if args.show:
+        with open(args.show) as f:
+            show(json.load(f))
+        return
+    if args.repeats < 1 or not set(args.models.split(",")) <= set(MODELS):
+        p.error(f"--repeats from 1, --models of {', '.join(MODELS)}")
+    result = {"cores": len(os.sched_getaffinity(0)), "rounds": [], "exchanges": exchanges(args)}
+    for model in args.models.split(","):
+        for clients, r in CASES[model]:
+            result["rounds"] += measure(args, model, clients, r)
+    result["load_average"] = os.getloadavg()
+    show(result)
+    if args.json:
+        with open(args.json, "w") as f:
+            json.dump(result, f, indent=1)
+            f.write("\n")
+
+
+if __name__ == "__main__":
+    main()
