@@ -2,6 +2,8 @@
 """What a round costs over ranks, clients and the size of the adapter, on this machine.
 
   measure.py [--weft PROGRAM] [--bench PROGRAM] [--repeats N] [--json FILE] [--models tiny,minilm]
+  measure.py --show FILE      the table of an earlier call
+  measure.py --sizes FILE     only draws partitions of wn10 and keeps their clients' rows, which model.py deals
 
 Trains the golden tiny BERT and MiniLM on rows of wn10 with one rank of one and of two threads and with 2, 4 and 8 ranks,
 over cohorts and LoRA ranks, and runs bench_ranks. A round is the same work in every repeat and counts with the best of
@@ -91,6 +93,21 @@ def exchanges(args):
     return out
 
 
+def sizes(args):
+    """Rows of each client. With alpha 0.1 more than a few hundred clients would leave some without any."""
+    rows = {}
+    for alpha, clients in (("1.0", 2000), ("0.5", 2000), ("0.1", 200)):
+        with tempfile.TemporaryDirectory(prefix="weft-sizes-") as folder:
+            split = os.path.join(folder, "split.json")
+            run([args.weft, "partition", f"model.path={MODELS['minilm']}", "partition.kind=dirichlet", f"partition.alpha={alpha}",
+                 f"data.train={os.path.join(TOP, 'data', 'wn10', 'train.jsonl')}", f"fl.num_clients={clients}", "--output", split])
+            with open(split) as f:
+                rows[alpha] = [len(r) for r in json.load(f)["rows_of_client"]]
+    with open(args.sizes, "w") as f:
+        json.dump({"what": "rows of each client by partition.alpha", "rows": rows}, f)
+        f.write("\n")
+
+
 def show(result):
     print(f"{'model':7} {'clients':>7} {'r':>4} {'numbers':>9} {'ranks':>5} {'threads':>7} {'best round, ms':>14} {'over one rank':>13}")
     base = None
@@ -118,7 +135,11 @@ def main():
     p.add_argument("--models", default="tiny,minilm")
     p.add_argument("--json")
     p.add_argument("--show", metavar="FILE", help="print what an earlier call kept, and measure nothing")
+    p.add_argument("--sizes", metavar="FILE")
     args = p.parse_args()
+    if args.sizes:
+        sizes(args)
+        return
     if args.show:
         with open(args.show) as f:
             show(json.load(f))
