@@ -150,9 +150,10 @@ static double sum_traffic(int32_t ranks, double bytes) {
     return (2 * 2 + 3) * (double)(ranks - 1) * bytes;
 }
 
+/* What one rank knows is nowhere else than in 2^k others after k messages. */
 static double meeting_floor(const floors *f, int32_t ranks) {
     const double message = f->message < f->message_same_core ? f->message : f->message_same_core;
-    return 2 * depth(ranks) * message;
+    return depth(ranks) * message;
 }
 
 static double sum_floor(const floors *f, int32_t ranks, long bytes, int size) {

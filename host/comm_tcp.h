@@ -1,6 +1,8 @@
-/* The exchanges of ranks (weft_comm) over TCP, with nothing but sockets: small ones over a binomial
- * tree, large sums around a ring (Patarasuk and Yuan 2009), so that no rank sends more than twice
- * the vector. A rank that dies ends an exchange with the watch's verdict. */
+/* The exchanges of ranks (weft_comm) over TCP, with nothing but sockets: allgathers in log2 n steps
+ * in which all send and receive (Bruck et al. 1997), small sums over a binomial tree, large ones
+ * around a ring (Patarasuk and Yuan 2009). Of an allgather no rank sends more than all blocks, of a
+ * large sum no more than twice the vector. A rank that dies ends an exchange with the watch's
+ * verdict. */
 #ifndef WEFT_HOST_COMM_TCP_H
 #define WEFT_HOST_COMM_TCP_H
 

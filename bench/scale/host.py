@@ -16,7 +16,7 @@ class Host:
 
     def __init__(self, exchanges):
         two = next(e for e in exchanges if e["ranks"] == 2)
-        self.alpha = two["meeting"]["best_seconds"] / 2
+        self.alpha = two["meeting"]["best_seconds"]  # one step, in which both send
         self.sums = [(s["bytes"], s["best_seconds"]) for s in two["sums"]]
         self.copy = two["copy_bytes_per_s"]
         self.cores = two["cores"]
@@ -35,10 +35,13 @@ class Host:
         return (depth(n) if size <= TREE_BYTES else n - 1) * self.sum_of_two(size)
 
     def allgather(self, n, size):
-        return 2 * depth(n) * self.alpha * max(1.0, self.sum_of_two(size * n) / self.sum_of_two(MEETING * 2))
+        """depth(n) steps of n messages; more ranks than cores take turns. Bytes as in a sum around the ring, which sends
+        as many to every rank twice."""
+        turns = max(1.0, n / self.cores)
+        return turns * depth(n) * self.alpha + max(0.0, self.sum(n, size * n) / 2 - self.sum(n, MEETING * n) / 2)
 
     def meeting(self, n):
-        return 2 * depth(n) * self.alpha
+        return self.allgather(n, MEETING)
 
 
 def busiest(tokens, n, cores):

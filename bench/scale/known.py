@@ -23,10 +23,11 @@ def bandwidth(wrong):
     wrong(links.tree(8, 1e9, one(0, 1e9)), 2, "a tree sends the vector up and down")
     wrong(links.hierarchical(8, 1e9, links.HOPPER), links.ring(8, 1e9, links.HOPPER), "in one node there is nothing between")
     tcp = links.Machine("tcp", (links.NOTHING,), tcp_near=links.Link(1.0, math.inf), tcp_far=links.Link(1.0, math.inf))
-    for n, steps in ((2, 2), (3, 4), (4, 4), (5, 6), (1024, 20)):
-        wrong(links.allgather(n, 304, tcp), steps, f"an allgather of {n} goes up and down a binomial tree")
+    for n, steps in ((2, 1), (3, 2), (4, 2), (5, 3), (1024, 10)):
+        wrong(links.allgather(n, 304, tcp), steps, f"an allgather of {n} takes log2 of it steps")
     tcp = replace(tcp, tcp_near=links.Link(0.0, 1.0), tcp_far=links.Link(0.0, 1.0))
-    wrong(links.allgather(4, 1, tcp), 1 + 2 + 2 * 4, "four ranks: 1 and 2 bytes up, 4 twice down")
+    for n in (2, 3, 5, 8, 1000):
+        wrong(links.allgather(n, 7, tcp), 7 * (n - 1), f"each of {n} ranks receives everyone else's block once")
 
 
 def small_on_published(wrong):

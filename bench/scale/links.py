@@ -112,12 +112,10 @@ def host_sum(n, size, m):
 # ---- small exchanges over TCP (comm_tcp.c) ----
 
 def levels(n, m):
-    """The link of each level of the binomial tree: ranks of a node follow each other."""
-    return [m.tcp_near if 1 << k < m.per_node else m.tcp_far for k in range(depth(n))]
+    """The link of each step or level: once there are several nodes, some rank or other crosses between them every time."""
+    return [m.tcp_near if m.nodes(n) == 1 else m.tcp_far] * depth(n)
 
 
 def allgather(n, size, m):
-    """size of every rank: up the tree in growing parts; down it all of them, one child after the other."""
-    up = sum(link.alpha + (size << k) / link.beta for k, link in enumerate(levels(n, m)))
-    down = sum(link.alpha + size * n / link.beta for link in levels(n, m))
-    return up + down
+    """size of every rank: blocks double at every step, and all send at once."""
+    return sum(link.alpha + min(1 << k, n - (1 << k)) * size / link.beta for k, link in enumerate(levels(n, m)))
