@@ -80,7 +80,7 @@ def measure(args, model, clients, r):
 def exchanges(args):
     out = []
     for ranks in (2, 4, 8):
-        tries = [json.loads(run([args.bench, "--ranks", str(ranks)])) for _ in range(args.repeats)]
+        tries = [json.loads(run([args.bench, "--ranks", str(ranks), "--samples", "11"])) for _ in range(args.repeats)]
         best = tries[0]
         for t in tries[1:]:
             for key in ("open_seconds", "message_seconds", "message_same_core_seconds"):

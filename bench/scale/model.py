@@ -3,6 +3,7 @@
 
   model.py                         tables of 8 to 1,024 GPUs
   model.py --svg FILE [--json FILE]
+  model.py --tcp-step SECONDS --speed FACTOR    with slower small exchanges, faster devices
   model.py --measured [FILE]       the same model with this machine's figures against bench/results/ranks_cost.json
   model.py --check                 known answers; exit code 1 when one is wrong
 
@@ -160,19 +161,26 @@ def deal_table(sizes):
         print(f"| {each} | " + " | ".join(f"{imbalance(job_steps(k, 64 * each, sizes), 64):.2f}" for k in KINDS) + " |")
 
 
+def faster(device, factor):
+    return replace(device, rate=device.rate * factor, pack_seconds=device.pack_seconds / factor)
+
+
 def predict(args):
     m, sizes, out = links.HOPPER, load_sizes(), []
+    if args.tcp_step:
+        m = replace(m, tcp_near=links.Link(args.tcp_step, m.tcp_near.beta), tcp_far=links.Link(args.tcp_step, m.tcp_far.beta))
+    big, wide, small = (faster(d, args.speed) for d in (LLAMA8B, LLAMA8B_R64, ROBERTA))
     print("Efficiency: time on one GPU over G times the time on G, the same round.")
     for kind in KINDS:
-        out += table(LLAMA8B, m, kind, sizes)
-    out += table(LLAMA8B_R64, m, "equal", sizes)
+        out += table(big, m, kind, sizes)
+    out += table(wide, m, "equal", sizes)
     for kind in ("equal", "0.5"):
-        out += table(ROBERTA, m, kind, sizes)
-    out += table(LLAMA8B, m, "equal", sizes, checks=8)
-    out += table(ROBERTA, m, "equal", sizes, checks=8)
-    parts_table(LLAMA8B, m, sizes, [(8, 256, "equal"), (64, 256, "equal"), (64, 256, "0.5"), (256, 256, "equal"), (1024, 4096, "0.5")],
+        out += table(small, m, kind, sizes)
+    out += table(big, m, "equal", sizes, checks=8)
+    out += table(small, m, "equal", sizes, checks=8)
+    parts_table(big, m, sizes, [(8, 256, "equal"), (64, 256, "equal"), (64, 256, "0.5"), (256, 256, "equal"), (1024, 4096, "0.5")],
                 rows=5000)
-    parts_table(ROBERTA, m, sizes, [(8, 256, "equal"), (64, 256, "equal"), (64, 1024, "0.5"), (1024, 16384, "equal")], checks=8,
+    parts_table(small, m, sizes, [(8, 256, "equal"), (64, 256, "equal"), (64, 1024, "0.5"), (1024, 16384, "equal")], checks=8,
                 rows=5000)
     sums_table(m)
     deal_table(sizes)
@@ -190,6 +198,8 @@ def main():
     p = argparse.ArgumentParser(description="the time of a round over devices; see the head of this file")
     p.add_argument("--svg")
     p.add_argument("--json")
+    p.add_argument("--tcp-step", type=float, metavar="SECONDS")
+    p.add_argument("--speed", type=float, default=1.0, metavar="FACTOR")
     p.add_argument("--measured", nargs="?", const=os.path.join(RESULTS, "ranks_cost.json"), metavar="FILE")
     p.add_argument("--check", action="store_true")
     args = p.parse_args()
