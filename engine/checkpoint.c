@@ -80,20 +80,28 @@ static weft_status check_trains(weft_engine *e) {
                      "this engine was opened for evaluation only: it has no state to save or load");
 }
 
+/* Whether the state of clients lies spread over ranks. */
+static bool is_spread(const weft_engine *e) {
+    return e->ranks.comm && e->pager.is_open;
+}
+
 static weft_status describe(weft_engine *e, weft_state *s) {
+    int64_t clients = we_pager_count(&e->pager);
     WEFT_TRY(check_trains(e));
+    if (is_spread(e)) WEFT_TRY(we_ranks_sum(e, &clients, 1));
     memset(s, 0, sizeof *s);
     s->rounds_done = e->rounds_done;
     s->local_steps_total = e->local_steps_total;
     s->wire_total = e->wire_total;
     s->theta = e->fda.theta;
     s->identity = identity(e);
-    list_tensors(e, s, we_pager_count(&e->pager));
+    list_tensors(e, s, clients);
     return WEFT_OK;
 }
 
 weft_status weft_engine_state(weft_engine *e, weft_state *out, weft_error *err) {
     weft_state s;
+    e->ranks.parted = false;
     weft_status st = describe(e, &s);
     if (st == WEFT_OK) *out = s;
     if (st != WEFT_OK && err) *err = e->ctx.err;
@@ -107,6 +115,9 @@ typedef struct saver {
     weft_state_write write;
     void *ud;
     uint64_t checksum;
+    int64_t *steps; /* (clients) of all that have trained; NULL: no state of clients is kept */
+    int64_t *row;   /* moments of one */
+    size_t row_words;
 } saver;
 
 static weft_status put(saver *s, const void *data, size_t bytes) {
@@ -127,17 +138,27 @@ static weft_status put_vector(saver *s, wk_tensor t) {
     return st;
 }
 
+/* The moments of a client into s->row, on all ranks: the others add nothing to what its home has.
+ */
+static weft_status look(saver *s, int32_t client, size_t row) {
+    we_pager *p = &s->e->pager;
+    const void *moments = NULL;
+    weft_status st = WEFT_OK;
+    memset(s->row, 0, s->row_words * sizeof *s->row);
+    if (we_pager_steps(p, client) > 0) st = we_pager_look(p, client, &moments);
+    if (moments) memcpy(s->row, moments, row);
+    WEFT_TRY(we_ranks_meet(s->e, st));
+    return we_ranks_sum(s->e, s->row, (int64_t)s->row_words);
+}
+
 /* One of the three tensors of the clients, a row each. */
 static weft_status put_clients(saver *s, part which, size_t row) {
-    we_pager *p = &s->e->pager;
-    for (int32_t c = 0; c < p->clients; c++) {
-        const int64_t steps = we_pager_steps(p, c);
-        const void *moments = NULL;
-        if (steps == 0) continue;
-        if (which == CLIENT_MOMENTS) WEFT_TRY(we_pager_look(p, c, &moments));
-        const void *data = which == CLIENT_MOMENTS ? moments
+    for (int32_t c = 0; c < s->e->pager.clients; c++) {
+        if (s->steps[c] == 0) continue;
+        if (which == CLIENT_MOMENTS) WEFT_TRY(look(s, c, row));
+        const void *data = which == CLIENT_MOMENTS ? (const void *)s->row
                            : which == CLIENT_IDS   ? (const void *)&c
-                                                   : &steps;
+                                                   : &s->steps[c];
         WEFT_TRY(put(s, data, row));
     }
     return WEFT_OK;
@@ -162,11 +183,31 @@ static weft_status put_all(saver *s, const weft_state *state) {
     return WEFT_OK;
 }
 
+/* Steps of all clients, on all ranks. */
+static weft_status take_steps(saver *s) {
+    weft_engine *e = s->e;
+    void *memory = NULL;
+    if (!e->pager.is_open) return WEFT_OK;
+    WEFT_TRY(
+        wk_host_alloc(&e->ctx, &memory, (size_t)e->pager.clients, sizeof *s->steps, "checkpoint"));
+    s->steps = memory;
+    s->row_words = e->pager.record_bytes / sizeof *s->row; /* a multiple of its alignment */
+    WEFT_TRY(wk_host_alloc(&e->ctx, &memory, s->row_words, sizeof *s->row, "checkpoint"));
+    s->row = memory;
+    for (int32_t c = 0; c < e->pager.clients; c++) s->steps[c] = we_pager_steps(&e->pager, c);
+    return we_ranks_sum(e, s->steps, e->pager.clients);
+}
+
 weft_status weft_engine_state_save(weft_engine *e, weft_state *state, weft_state_write write,
                                    void *ud, weft_error *err) {
     saver s = {.e = e, .write = write, .ud = ud};
+    e->ranks.parted = false;
     weft_status st = describe(e, state);
+    if (st == WEFT_OK) st = take_steps(&s);
     if (st == WEFT_OK) st = put_all(&s, state);
+    if (is_spread(e)) st = we_ranks_meet(e, st); /* saved for all, or for none */
+    wk_host_free(&e->ctx, s.steps);
+    wk_host_free(&e->ctx, s.row);
     state->checksum = s.checksum;
     if (st != WEFT_OK && err) *err = e->ctx.err;
     return st;
@@ -330,6 +371,7 @@ static weft_status take_clients(restorer *r) {
         void *moments;
         WEFT_TRY(get(r, CLIENT_IDS, i, sizeof id, &id));
         WEFT_TRY(get(r, CLIENT_STEPS, i, sizeof steps, &steps));
+        if (!we_ranks_is_home(&r->e->ranks, id)) continue;
         WEFT_TRY(we_pager_give(&r->e->pager, id, steps, &moments));
         WEFT_TRY(get(r, CLIENT_MOMENTS, i, row_bytes(t), moments));
     }

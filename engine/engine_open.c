@@ -68,18 +68,19 @@ static weft_status take_host_arrays(weft_engine *e, const weft_comm *comm) {
             slots = cfg->engine_slots > 0 ? cfg->engine_slots : SLOTS_AUTO;
     e->cohort_size = (int32_t)cohort;
     const size_t sizes[] = {sizeof(weft_client_report), sizeof(we_fda_note)};
+    const bool keeps = cfg->client_optimizer_state == WE_STATE_KEEP;
     WEFT_TRY(we_ranks_describe(&e->ranks, &e->ctx, comm, e->cohort_size,
+                               keeps ? part->n_clients : 0,
                                sizes[0] > sizes[1] ? sizes[0] : sizes[1], e->model.lora.size));
-    if (e->ranks.comm && cfg->client_optimizer_state == WE_STATE_KEEP)
-        return WEFT_FAIL(&e->ctx.err, WEFT_E_CONFIG,
-                         "client.optimizer_state=keep works on one rank, this job has %d: start it "
-                         "with one, or use reset",
-                         e->ranks.size);
     if (cfg->fl_sync != WE_SYNC_FIXED) slots = e->ranks.cap; /* they go on together */
     int32_t k = (int32_t)(slots < e->ranks.cap ? slots : e->ranks.cap);
     WEFT_TRY(we_slots_init(&e->slots, &e->ctx, k, max_steps));
-    WEFT_TRY(we_pager_describe(&e->pager, &e->ctx, cfg, &e->hooks, part->n_clients, (int32_t)cohort,
-                               k, e->model.lora.size));
+    const we_pager_load load = {.clients = part->n_clients,
+                                .own = we_ranks_homes(&e->ranks, part->n_clients),
+                                .cohort = e->ranks.cap,
+                                .slots = k,
+                                .adapter = e->model.lora.size};
+    WEFT_TRY(we_pager_describe(&e->pager, &e->ctx, cfg, &e->hooks, &load));
     if (e->pager.banks) e->slots.banks = e->pager.banks;
     WEFT_TRY(we_fda_describe(&e->fda, &e->ctx, cfg, &e->model, k, e->cohort_size, part->n_clients));
     void *p = NULL;
@@ -124,7 +125,7 @@ weft_status we_engine_describe(weft_engine *e, const weft_engine_options *o) {
     if (o->train)
         WEFT_TRY(take_host_arrays(e, o->comm));
     else
-        WEFT_TRY(we_ranks_describe(&e->ranks, &e->ctx, o->comm, 0, 0, 0));
+        WEFT_TRY(we_ranks_describe(&e->ranks, &e->ctx, o->comm, 0, 0, 0, 0));
     WEFT_TRY(we_plan_limits(e));
     return we_pack_init(&e->pack, &e->ctx, e->limits);
 }

@@ -12,18 +12,18 @@ static int64_t smaller(int64_t a, int64_t b) {
 }
 
 weft_status we_pager_describe(we_pager *p, wk_ctx *ctx, const weft_config *cfg,
-                              const weft_hooks *hooks, int32_t clients, int32_t cohort,
-                              int32_t slots, int64_t adapter) {
+                              const weft_hooks *hooks, const we_pager_load *load) {
+    const int32_t cohort = load->cohort, slots = load->slots;
     memset(p, 0, sizeof *p);
     if (cfg->client_optimizer_state != WE_STATE_KEEP) return WEFT_OK;
-    p->clients = clients, p->cohort = cohort;
+    p->clients = load->clients, p->cohort = cohort;
     p->banks = cohort > slots ? 2 : 1;
     const size_t moments = cfg->client_optimizer == WE_CLIENT_ADAMW ? 2 : 1;
-    p->record_bytes = (moments * (size_t)adapter * sizeof(float) + RECORD_ALIGN - 1) /
+    p->record_bytes = (moments * (size_t)load->adapter * sizeof(float) + RECORD_ALIGN - 1) /
                       RECORD_ALIGN * RECORD_ALIGN;
     /* One of every client that can have trained, and the round's new ones beside them. */
-    int64_t trained = smaller(smaller(cfg->fl_num_rounds, ROUNDS_COUNTED) * cohort, clients);
-    int64_t needed = trained + cohort, records = (int64_t)clients + cohort;
+    int64_t trained = smaller(smaller(cfg->fl_num_rounds, ROUNDS_COUNTED) * cohort, load->own);
+    int64_t needed = trained + cohort, records = (int64_t)load->own + cohort;
     uint64_t mib =
         cfg->engine_state_pool_mib < 0 ? POOL_AUTO_MIB : (uint64_t)cfg->engine_state_pool_mib;
     uint64_t held = mib * MIB / p->record_bytes;

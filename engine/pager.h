@@ -54,11 +54,19 @@ typedef struct we_pager {
     weft_swap swap;  /* in, out, stayed: since open */
 } we_pager;
 
+/* What a pager has to do with. */
+typedef struct we_pager_load {
+    int32_t clients; /* of the job, */
+    int32_t own;     /* and of them such as train here, at most */
+    int32_t cohort;  /* of these in one round, at most */
+    int32_t slots;
+    int64_t adapter; /* numbers */
+} we_pager_load;
+
 /* How much is needed; touches no memory. WEFT_E_CONFIG: more records than the pool holds, and the
  * hooks have no store. */
 WEFT_NODISCARD weft_status we_pager_describe(we_pager *p, wk_ctx *ctx, const weft_config *cfg,
-                                             const weft_hooks *hooks, int32_t clients,
-                                             int32_t cohort, int32_t slots, int64_t adapter);
+                                             const weft_hooks *hooks, const we_pager_load *load);
 weft_swap we_pager_swap(const we_pager *p); /* all moves since open */
 /* Pool and tables, in bytes. */
 uint64_t we_pager_host_bytes(const we_pager *p);

@@ -19,13 +19,16 @@ static weft_status take(wk_ctx *ctx, void *pointer, size_t count, size_t size) {
 }
 
 weft_status we_ranks_describe(we_ranks *r, wk_ctx *ctx, const weft_comm *comm, int32_t cohort,
-                              size_t item, int64_t adapter) {
+                              int32_t at_home, size_t item, int64_t adapter) {
     memset(r, 0, sizeof *r);
     r->size = comm ? comm->size : 1, r->rank = comm ? comm->rank : 0;
     if (r->size < 1 || r->size > WEFT_MAX_RANKS || r->rank < 0 || r->rank >= r->size)
         return WEFT_FAIL(&ctx->err, WEFT_E_ARG, "rank %d of %d", r->rank, r->size);
     if (r->size > 1) r->comm = comm;
+    r->have_homes = at_home > 0;
     r->cap = (cohort + r->size - 1) / r->size;
+    if (r->have_homes)
+        r->cap = cohort < we_ranks_homes(r, at_home) ? cohort : we_ranks_homes(r, at_home);
     r->item = item;
     if (r->comm) WEFT_TRY(take(ctx, &r->hall, (size_t)r->size, sizeof *r->hall));
     if (cohort == 0) return WEFT_OK;
@@ -92,8 +95,25 @@ static int32_t idlest(const int64_t *load, const int32_t *count, int32_t size, i
     return best;
 }
 
+/* By turns, so that every rank has a share of any stretch of clients. */
+static int32_t home_of(const we_ranks *r, int32_t client) {
+    return client % r->size;
+}
+
+bool we_ranks_is_home(const we_ranks *r, int32_t client) {
+    return home_of(r, client) == r->rank;
+}
+
+int32_t we_ranks_homes(const we_ranks *r, int32_t n) {
+    return n / r->size + (n % r->size > 0);
+}
+
 static void deal(weft_engine *e) {
     we_ranks *r = &e->ranks;
+    if (r->have_homes) {
+        for (int32_t i = 0; i < e->cohort_size; i++) r->rank_of[i] = home_of(r, e->cohort[i]);
+        return;
+    }
     int64_t load[WEFT_MAX_RANKS] = {0};
     int32_t count[WEFT_MAX_RANKS] = {0};
     for (int32_t i = 0; i < e->cohort_size; i++) r->cost[i] = cost_of(e, e->cohort[i]);

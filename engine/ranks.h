@@ -16,7 +16,8 @@
 typedef struct we_ranks {
     const weft_comm *comm; /* NULL: alone */
     int32_t size, rank;
-    int32_t cap;              /* clients of a rank, at most */
+    int32_t cap;              /* clients of a rank in a round, at most */
+    bool have_homes;          /* a client always trains on the same rank, which keeps its state */
     int32_t n_own;            /* dealt to this rank in this round, */
     int32_t *own_at;          /* (cap) their places in the cohort, ascending, */
     int32_t *own;             /* (cap) and ids */
@@ -32,14 +33,19 @@ typedef struct we_ranks {
 } we_ranks;
 
 /* Takes memory for a cohort (0: no training), items of up to `item` bytes and vectors of `adapter`
- * numbers. */
+ * numbers. `at_home`: how many clients there are, when each trains on one rank alone; else 0. */
 WEFT_NODISCARD weft_status we_ranks_describe(we_ranks *r, wk_ctx *ctx, const weft_comm *comm,
-                                             int32_t cohort, size_t item, int64_t adapter);
+                                             int32_t cohort, int32_t at_home, size_t item,
+                                             int64_t adapter);
 void we_ranks_fini(we_ranks *r, wk_ctx *ctx); /* fine on a zeroed one */
 
 /* Deals e->cohort: no rank more than `cap`, the longest visits first, each to the rank with the
- * least to do (Graham 1969). */
+ * least to do (Graham 1969); or each client to its home. */
 void we_ranks_deal(weft_engine *e);
+/* Where clients have homes, and on one rank: whether this client's is here. */
+bool we_ranks_is_home(const we_ranks *r, int32_t client);
+/* Clients of n that are at home on one rank, at most. */
+int32_t we_ranks_homes(const we_ranks *r, int32_t n);
 
 /* All ranks are here and well: else the status of the first that is not, text included. */
 WEFT_NODISCARD weft_status we_ranks_meet(weft_engine *e, weft_status st);

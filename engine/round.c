@@ -253,7 +253,11 @@ weft_status weft_engine_round(weft_engine *e, weft_round_report *report, weft_er
     we_count_wire(e, &r);
     if (e->pager.is_open) { /* the first wave of the next round may be on its way already */
         we_cohort_sample(e->cfg, e->partition->n_clients, e->rounds_done + 1, e->next_cohort);
-        we_pager_commit(&e->pager, e->next_cohort, wave_size(e, 0));
+        int32_t n = 0; /* that train here */
+        for (int32_t i = 0; i < e->cohort_size; i++)
+            if (we_ranks_is_home(&e->ranks, e->next_cohort[i]))
+                e->next_cohort[n++] = e->next_cohort[i];
+        we_pager_commit(&e->pager, e->next_cohort, n < e->slots.n ? n : e->slots.n);
     }
     r.swap = swapped(e);
     *report = r;

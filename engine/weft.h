@@ -439,7 +439,9 @@ typedef struct weft_state {
 } weft_state;
 
 /* What the engine is at now, checksum apart. After a round that failed or was stopped: the last
- * complete one. WEFT_E_ARG: it was opened for evaluation only. */
+ * complete one. WEFT_E_ARG: it was opened for evaluation only. On several ranks, where
+ * client.optimizer_state is keep, this and the next are called on all of them: each has the state
+ * of its own clients, and all write the same. */
 WEFT_NODISCARD weft_status weft_engine_state(weft_engine *engine, weft_state *out, weft_error *err);
 
 typedef weft_status (*weft_state_write)(void *ud, const void *data, size_t bytes, weft_error *err);

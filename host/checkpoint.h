@@ -20,6 +20,10 @@ WEFT_NODISCARD weft_status wh_checkpoint_save(const char *run, const wh_job *job
                                               weft_engine *engine, const json_t *note,
                                               const char *card, int64_t limit, weft_error *err);
 
+/* What the ranks that write nothing do while rank 0 saves: where they keep the state of clients,
+ * hand it over. */
+WEFT_NODISCARD weft_status wh_checkpoint_help(weft_engine *engine, weft_error *err);
+
 /* Rounds that have a checkpoint, newest first. *out is *own*ed (free), NULL when there are none. */
 WEFT_NODISCARD weft_status wh_checkpoint_rounds(int64_t **out, size_t *n, const char *run,
                                                 weft_error *err);

@@ -5,9 +5,7 @@
 #include "host/sbatch.h"
 #include "host/verbs.h"
 
-#include <inttypes.h>
 #include <limits.h>
-#include <stdio.h>
 #include <unistd.h>
 
 /* This program's own path, since the nodes of a cluster may have no weft on PATH. */
@@ -34,12 +32,6 @@ static weft_status run(const wh_cli *cli, weft_error *err) {
     weft_status st = wh_sbatch_read(&sbatch, cli, config, own_path(path, sizeof path), err);
     if (st == WEFT_OK) {
         wh_text text = {0};
-        const int64_t tasks = sbatch.nodes * (sbatch.gpus > 1 ? sbatch.gpus : 1);
-        if (tasks > 1)
-            fprintf(stderr,
-                    "weft: warning: the script starts %" PRId64
-                    " tasks, but training over several is not there yet: one will train\n",
-                    tasks);
         wh_sbatch_write(&text, &sbatch);
         st = deliver(cli, &text, err);
         wh_sbatch_free(&sbatch);
@@ -55,7 +47,8 @@ const wh_verb wh_verb_slurm = {
     .details =
         "Checks the job's options and prints a script for sbatch; the queue is not touched.\n"
         "Without flags: one task on the CPU. --gpus-per-node N: a task for each GPU. --nodes N:\n"
-        "so many of these nodes. --array N: the tasks of weft sweep, each a job of its own.\n"
+        "so many of these nodes. The tasks train together, each a part of the clients of a round.\n"
+        "--array N: the tasks of weft sweep, each a job of its own.\n"
         "Shortly before the time limit the program is told to stop (USR1), saves a checkpoint and\n"
         "ends with 75; the script then requeues itself and goes on from there. Other exit codes\n"
         "are those of the job; scancel saves a checkpoint and ends it.\n"

@@ -2,6 +2,7 @@
 #include "host/child.h"
 #include "host/exit_code.h"
 #include "host/json_util.h"
+#include "host/launch.h"
 #include "host/log.h"
 #include "host/output.h"
 #include "host/sweep_points.h"
@@ -98,7 +99,25 @@ static weft_status run_point(sweep_run *s, int64_t index, weft_error *err) {
     return WEFT_OK;
 }
 
+static const char *environment(void *ud, const char *name) {
+    (void)ud;
+    return getenv(name);
+}
+
+/* The runs may have ranks of their own (one for each GPU), but several of these would run each
+ * point several times. */
+static weft_status check_alone(weft_error *err) {
+    wh_launch launch;
+    WEFT_TRY(wh_launch_find(&launch, environment, NULL, err));
+    if (launch.size == 1) return WEFT_OK;
+    return WEFT_FAIL(err, WEFT_E_CONFIG,
+                     "%s started %d of weft sweep, which runs one point after another: start one, "
+                     "or give each job a point (--task)",
+                     wh_launcher_name(launch.by), launch.size);
+}
+
 static weft_status run_all(sweep_run *s, weft_error *err) {
+    WEFT_TRY(check_alone(err));
     wh_child_setup();
     for (int64_t i = 0; i < s->job.sweep.n_points; i++) {
         if (wh_child_stop()) return stopped(s, i, err);

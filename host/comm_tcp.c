@@ -45,7 +45,7 @@ static weft_status broken(wh_tcp *t, wh_net_end end, int32_t peer, weft_error *e
 }
 
 static wh_patience for_ever(const wh_tcp *t) {
-    return (wh_patience){INFINITY, wh_watch_wake(t->watch)};
+    return (wh_patience){(double)INFINITY, wh_watch_wake(t->watch)};
 }
 
 static weft_status send_to(wh_tcp *t, int32_t to, const void *data, size_t bytes, weft_error *err) {

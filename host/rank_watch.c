@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 enum { PHASE = 96 };
+#define FIRST_PHASE "the start"
 
 /* The other end of a connection: of all other ranks on rank 0, of rank 0 on the others. */
 typedef struct peer {
@@ -97,7 +98,7 @@ static wh_frame make_frame(const wh_watch *w, wh_frame_kind kind, weft_status st
                            const char *text) {
     wh_frame f;
     memset(&f, 0, sizeof f);
-    f.kind = kind, f.rank = w->launch.rank, f.status = (int32_t)status;
+    f.kind = (int32_t)kind, f.rank = w->launch.rank, f.status = (int32_t)status;
     (void)snprintf(f.text, sizeof f.text, "%s", text);
     return f;
 }
@@ -117,8 +118,8 @@ static void lose(wh_watch *w, int32_t rank, const char *how) {
     peer *p = &w->peer[rank];
     wh_net_close(&p->fd);
     if (p->has_left || atomic_load(&w->has_heard_bye)) return;
-    (void)snprintf(text, sizeof text, "rank %d (%.63s) was lost: %s%s%s", rank,
-                   w->member[rank].host, how, p->phase[0] ? "; last seen in " : "", p->phase);
+    (void)snprintf(text, sizeof text, "rank %d (%.63s) was lost: %s; last seen in %s", rank,
+                   w->member[rank].host, how, p->phase);
     fail_all(w, WEFT_E_COMM, text, rank);
 }
 
@@ -232,7 +233,7 @@ static void part(wh_watch *w) {
 
 static void *run(void *ud) {
     wh_watch *w = ud;
-    double next_beat = 0.0, end = INFINITY;
+    double next_beat = 0.0, end = (double)INFINITY;
     bool has_parted = false;
     while (!has_parted || (is_anyone_left(w) && wh_clock() < end)) {
         if (atomic_load(&w->is_leaving) && !has_parted) {
@@ -273,7 +274,8 @@ static weft_status come_together(wh_watch *w, const wh_watch_options *o, weft_er
     const weft_status st = o->launch->rank == 0
                                ? wh_meet_as_first(o, w->member, watch, &w->listener, err)
                                : wh_meet_as_other(o, w->member, watch, &w->listener, err);
-    for (int32_t r = 0; r < size; r++) w->peer[r] = (peer){.fd = watch[r], .heard = wh_clock()};
+    for (int32_t r = 0; r < size; r++)
+        w->peer[r] = (peer){.fd = watch[r], .heard = wh_clock(), .phase = FIRST_PHASE};
     free(watch);
     return st;
 }
@@ -294,8 +296,9 @@ weft_status wh_watch_open(wh_watch **out, const wh_watch_options *o, weft_error 
     if (!w) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for %zu ranks", size);
     *w = (wh_watch){.launch = *o->launch,
                     .timeout = o->timeout,
-                    .beat = fmin(1.0, o->timeout / 4.0),
+                    .beat = fmin(0.5, o->timeout / 4.0),
                     .listener = -1,
+                    .phase = FIRST_PHASE,
                     .wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
                     .nudge = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     w->member = calloc(size, sizeof *w->member);

@@ -1,5 +1,5 @@
 /* How ranks know of each other: each keeps a connection to rank 0, over which a thread of its own
- * says every second that it lives and what it does. Rank 0 learns of one that was killed (its
+ * says twice a second that it lives and what it does. Rank 0 learns of one that was killed (its
  * connection closes), stopped or cut off (it is silent for too long) or that failed (it says why),
  * and tells all the others, so that none waits for ever for the dead. Signals that ask a rank to
  * stop travel the same way. */

@@ -103,6 +103,10 @@ bool wh_ranks_is_first(const wh_ranks *r) {
     return !r || r->launch.rank == 0;
 }
 
+int32_t wh_ranks_rank(const wh_ranks *r) {
+    return r ? r->launch.rank : 0;
+}
+
 int32_t wh_ranks_size(const wh_ranks *r) {
     return r ? r->launch.size : 1;
 }

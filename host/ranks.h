@@ -28,6 +28,7 @@ const weft_comm *wh_ranks_comm(const wh_ranks *ranks); /* NULL: alone */
 /* Rank 0, which writes the run folder and talks to people; a job of one has only that. */
 bool wh_ranks_is_first(const wh_ranks *ranks);
 int32_t wh_ranks_size(const wh_ranks *ranks);
+int32_t wh_ranks_rank(const wh_ranks *ranks);  /* 0 for a job of one */
 int32_t wh_ranks_local(const wh_ranks *ranks); /* this one's number on its host */
 /* "4 ranks on 2 hosts, tcp, srun"; "" for one. */
 const char *wh_ranks_text(const wh_ranks *ranks);

@@ -37,6 +37,7 @@ json_t *wh_summary_json(const wh_summary *s) {
     o = wh_json_with(o, "backend_note", json_string(s->backend_note));
     o = wh_json_with(o, "dtype", json_string(s->dtype));
     o = wh_json_with(o, "device_reason", json_string(s->device_reason));
+    if (s->ranks && s->ranks[0]) o = wh_json_with(o, "ranks", json_string(s->ranks));
     o = wh_json_with(o, "strategy", json_string(s->strategy));
     o = wh_json_with(o, "partition", json_string(s->partition));
     o = wh_json_with(o, "seed", seed(s->seed));
@@ -177,6 +178,7 @@ static void facts(wh_text *to, const wh_summary *s) {
     add_pair(&t, "time", line);
     (void)snprintf(line, sizeof line, "%s, %s", s->backend, s->dtype);
     add_pair(&t, "device", line);
+    if (s->ranks && s->ranks[0]) add_pair(&t, "ranks", s->ranks);
     add_pair(&t, "run folder", s->folder);
     wh_text_table_add(to, &t, "  ");
     wh_text_table_fini(&t);

@@ -11,7 +11,8 @@ typedef struct wh_summary {
     const char *name, *folder;
     const char *model, *architecture, *strategy;
     const char *backend, *backend_note, *dtype, *device_reason; /* as in weft_engine_info */
-    const char *partition;                                      /* kind, for people */
+    const char *ranks;     /* what works together (wh_ranks_text); NULL or "": one process */
+    const char *partition; /* kind, for people */
     uint64_t seed;
     int32_t num_clients, clients_per_round;
     int64_t rounds_planned, rounds_done;

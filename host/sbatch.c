@@ -103,8 +103,8 @@ static weft_status check_device(const wh_sbatch *s, const char *device, weft_err
     }
     if (s->gpus > 0 && cuda && strcmp(device, "cuda") != 0 && strcmp(device, "cuda:0") != 0) {
         return WEFT_FAIL(err, WEFT_E_CONFIG,
-                         "run.device is %.40s, but each task is given one GPU, which it sees as "
-                         "number 0; write cuda",
+                         "run.device is %.40s, but each task takes the GPU of its number on the "
+                         "node; write cuda",
                          device);
     }
     if (s->gpus == 0 && cuda) {
@@ -205,7 +205,8 @@ static void add_header(wh_text *text, const wh_sbatch *s) {
     }
     add_count(text, "nodes", s->nodes);
     add_count(text, "ntasks-per-node", s->gpus ? s->gpus : 1);
-    if (s->gpus) add_count(text, "gpus-per-task", 1);
+    /* Not one for each task: what a task cannot see it cannot exchange with directly. */
+    if (s->gpus) add_count(text, "gpus-per-node", s->gpus);
     add_count(text, "cpus-per-task", s->cpus);
     add_text(text, "mem", s->mem);
     add_text(text, "time", s->time);

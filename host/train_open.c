@@ -79,8 +79,12 @@ static weft_status write_partition(wh_train_run *run, weft_error *err) {
     return wh_run_facts_write(run->folder, job, &run->plan, err);
 }
 
-static weft_status place_state(wh_train_run *run, weft_error *err) {
-    char *path = wh_run_folder_file(run->folder, "client_state.bin");
+/* Beside that of rank 0 those of the others, which a killed run leaves to the next to remove. */
+static weft_status place_state(wh_train_run *run, const char *folder, weft_error *err) {
+    char name[48] = "client_state.bin";
+    const int32_t rank = wh_ranks_rank(run->job->ranks);
+    if (rank > 0) (void)snprintf(name, sizeof name, "client_state.bin.tmp-rank%d", rank);
+    char *path = wh_path_join(folder, name);
     weft_status st = path ? wh_state_file_set(&run->job->state, path, err)
                           : fail_memory("placing client_state.bin", err);
     free(path);
@@ -98,6 +102,7 @@ static void fill_summary(wh_train_run *run) {
     s->backend_note = run->info.backend_note;
     s->dtype = run->info.hidden_dtype;
     s->device_reason = run->info.device_reason;
+    s->ranks = wh_ranks_text(job->ranks);
     s->strategy = weft_config_text(job->config, "fl.strategy");
     s->partition = weft_config_text(job->config, "partition.kind");
     s->seed = (uint64_t)weft_config_int(job->config, "run.seed");
@@ -178,7 +183,7 @@ static weft_status start_new(wh_train_run *run, bool overwrite, weft_error *err)
                                   overwrite || weft_config_bool(c, "run.overwrite"), err));
     WEFT_TRY(write_inputs(run, err));
     WEFT_TRY(write_partition(run, err));
-    WEFT_TRY(place_state(run, err));
+    WEFT_TRY(place_state(run, wh_run_folder_path(run->folder), err));
     fill_summary(run);
     return open_log(run, NULL, err);
 }
@@ -186,7 +191,7 @@ static weft_status start_new(wh_train_run *run, bool overwrite, weft_error *err)
 static weft_status go_on(wh_train_run *run, const char *path, int64_t round, weft_error *err) {
     json_t *files = NULL;
     WEFT_TRY(wh_run_folder_open(&run->folder, path, err));
-    WEFT_TRY(place_state(run, err));
+    WEFT_TRY(place_state(run, wh_run_folder_path(run->folder), err));
     fill_summary(run);
     weft_status st = wh_train_resume(run, wh_run_folder_path(run->folder), round, &files, err);
     run->seconds_before = run->summary.seconds_total;
@@ -246,9 +251,9 @@ typedef struct beginning {
 
 static weft_status tell_beginning(const wh_train_run *run, beginning *b, weft_error *err) {
     *b = (beginning){.round = run->is_resumed ? run->summary.rounds_done : -1};
-    if (!run->is_resumed || realpath(wh_run_folder_path(run->folder), b->folder)) return WEFT_OK;
-    return WEFT_FAIL(err, WEFT_E_RESUME, "cannot resume from %s: %s",
-                     wh_run_folder_path(run->folder), strerror(errno));
+    if (realpath(wh_run_folder_path(run->folder), b->folder)) return WEFT_OK;
+    return WEFT_FAIL(err, WEFT_E_OUTPUT, "cannot find %s: %s", wh_run_folder_path(run->folder),
+                     strerror(errno));
 }
 
 /* Another rank: it writes nothing, and its engine must come to the same state. */
@@ -257,6 +262,7 @@ static weft_status follow(wh_train_run *run, const beginning *b, weft_error *err
     run->name = strdup("");
     if (!run->name) return fail_memory("opening the run", err);
     fill_summary(run);
+    WEFT_TRY(place_state(run, b->folder, err));
     if (b->round < 0) return start_adapter(run, err);
     const weft_status st = wh_train_resume(run, b->folder, b->round, &files, err);
     json_decref(files);

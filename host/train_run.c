@@ -186,6 +186,10 @@ static void describe_adapter(char *out, size_t n, const wh_train_run *run) {
 static weft_status save_checkpoint(wh_train_run *run, weft_error *err) {
     char card[1024];
     const weft_config *c = run->job->config;
+    if (!run->folder) {
+        const bool keeps = strcmp(weft_config_text(c, "client.optimizer_state"), "keep") == 0;
+        return keeps ? wh_checkpoint_help(run->engine, err) : WEFT_OK;
+    }
     WEFT_TRY(wh_run_log_flush(run->log, true, err)); /* what it counts on is on the disk */
     if (run->tb) WEFT_TRY(wh_append_sync(wh_tb_file(run->tb), err));
     json_t *files = run->is_pending ? json_incref(run->files) : offsets(run);
@@ -202,7 +206,7 @@ static weft_status save_checkpoint(wh_train_run *run, weft_error *err) {
 
 static weft_status save_when_due(wh_train_run *run, int64_t round, weft_error *err) {
     const int64_t every = weft_config_int(run->job->config, "checkpoint.save_every");
-    if (!run->folder || every == 0 || !is_due(run, round, every)) return WEFT_OK;
+    if (every == 0 || !is_due(run, round, every)) return WEFT_OK;
     return save_checkpoint(run, err);
 }
 
@@ -270,10 +274,10 @@ static weft_status export_adapter(wh_train_run *run, weft_error *err) {
 
 weft_status wh_train_run_finish(wh_train_run *run, int signal, weft_error *err) {
     wh_summary *s = &run->summary;
-    if (!run->folder) return WEFT_OK;
     s->signal = signal;
     s->seconds_total = wh_train_run_seconds(run);
     if (signal) WEFT_TRY(save_checkpoint(run, err));
+    if (!run->folder) return WEFT_OK;
     if (s->rounds_done > 0) WEFT_TRY(export_adapter(run, err));
     json_t *json = wh_summary_json(s);
     weft_status st = json ? wh_run_folder_write_json(run->folder, "summary.json", json, err)

@@ -44,7 +44,7 @@ WEFT_NODISCARD weft_status wh_train_run_open(wh_train_run *run, wh_job *job, con
  * after a signal: the run can still be finished. */
 WEFT_NODISCARD weft_status wh_train_run_rounds(wh_train_run *run, weft_error *err);
 /* The adapter of the last complete round and summary.json; after a signal a checkpoint first. On
- * ranks other than 0 nothing. */
+ * ranks other than 0 nothing is written. */
 WEFT_NODISCARD weft_status wh_train_run_finish(wh_train_run *run, int signal, weft_error *err);
 /* Note a failure in events.jsonl and log.txt. */
 void wh_train_run_failed(wh_train_run *run, weft_status status, const char *text);

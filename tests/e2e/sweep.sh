@@ -43,6 +43,12 @@ assert points[5] == {"task": 5, "folder": "runs/lr/r-2_learning_rate-0.01_strate
 END
 [ ! -e runs ] || fail 'listing points made a folder'
 
+# ---- several of it would run every point several times
+code=0
+RANK=1 WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=9999 "$weft" sweep lr.yaml >out 2>err || code=$?
+[ $code = 2 ] || fail "two sweeps by a launcher: exit code $code, expected 2"
+contains err 'torchrun started 2 of weft sweep'
+
 # ---- one task, as in a Slurm array
 expect 0 sweep lr.yaml --task 5
 contains err 'point 6 of 8: lora.r=2 client.learning_rate=0.01 fl.strategy=fedadam'

@@ -82,7 +82,7 @@ static void test_fda(void **state) {
     CHECK("fda-opt, blocks", "fl.sync", "fda-opt", "client.local_epochs", "1", "fda.sketch", "xor",
           "fda.sketch_width", "256", "fda.variance", "checks");
     CHECK("fda, exact", "fl.sync", "fda", "fda.theta", "0.02", "fda.estimator", "exact",
-          "client.optimizer_state", "reset", "client.local_epochs", "1");
+          "client.local_epochs", "1");
     CHECK("fda-opt, linear", "fl.sync", "fda-opt", "client.local_epochs", "1", "fda.estimator",
           "linear", "ledger.topology", "allreduce");
 }
@@ -175,13 +175,6 @@ static void test_what_is_refused(void **state) {
     assert_int_equal(weft_comm_threads_open(&threads, WEFT_MAX_RANKS + 1, &err), WEFT_E_ARG);
     check_ok(weft_comm_threads_open(&threads, 2, &err), &err);
     assert_null(weft_comm_threads_rank(threads, 2));
-    job j;
-    kept_prepare(&j, (const char *const[]){"client.optimizer_state", "keep"}, 2, false);
-    j.options.comm = weft_comm_threads_rank(threads, 0);
-    assert_int_equal(weft_engine_open(&j.engine, &j.options, &err), WEFT_E_CONFIG);
-    assert_non_null(strstr(err.text, "client.optimizer_state=keep works on one rank"));
-    j.engine = NULL;
-    kept_finish(&j);
     weft_comm_threads_close(threads);
 }
 

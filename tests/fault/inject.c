@@ -2,7 +2,8 @@
  * … of a run (torture.py drives it).
  *
  *   FAULT=CLASS:N:KIND[+]  call N (from 1) of a class fails; with + all later ones too. KIND is an
- * errno by name, SHORT (half of the bytes, at least one) or EOF (0 bytes). FAULT_REPORT=FILE one
+ * errno by name, SHORT (half of the bytes, at least one), EOF (0 bytes) or SLOW (it succeeds, after
+ * 5 s). FAULT_REPORT=FILE one
  * line when it happened: CLASS N KIND PATH FAULT_SITES=FILE       at the end a line CLASS N for the
  * first call of each class from each distinct stack of callers: failing these fails every place in
  * the code that calls
@@ -58,8 +59,9 @@ static const char *const class_names[CLASSES] = {"alloc", "open",     "read",  "
 static const struct {
     const char *name;
     int number;
-} kinds[] = {{"EIO", EIO},       {"ENOSPC", ENOSPC}, {"EINTR", EINTR}, {"EACCES", EACCES},
-             {"EMFILE", EMFILE}, {"ENOMEM", ENOMEM}, {"SHORT", -1},    {"EOF", -2}};
+} kinds[] = {{"EIO", EIO},       {"ENOSPC", ENOSPC}, {"EINTR", EINTR},
+             {"EACCES", EACCES}, {"EMFILE", EMFILE}, {"ENOMEM", ENOMEM},
+             {"SHORT", -1},      {"EOF", -2},        {"SLOW", -3}};
 
 static bool ready;
 static __thread bool inside; /* of this library: what it calls itself never counts */
@@ -168,6 +170,10 @@ static int fault(int class, const char *path, const void *caller) {
         if (now && count[class] == wanted.n) report(path);
     }
     (void)pthread_mutex_unlock(&lock);
+    if (kind == -3) {
+        (void)sleep(5);
+        kind = 0;
+    }
     inside = false;
     return kind;
 }

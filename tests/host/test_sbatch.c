@@ -84,7 +84,7 @@ static void scripts(void **state) {
     wh_sbatch_write(&text, &s);
     has(&text, "#!/bin/sh\n#SBATCH --job-name=my_job\n");
     has(&text, "\n#SBATCH --output=%x-%j.out\n#SBATCH --open-mode=append\n");
-    has(&text, "\n#SBATCH --nodes=2\n#SBATCH --ntasks-per-node=8\n#SBATCH --gpus-per-task=1\n"
+    has(&text, "\n#SBATCH --nodes=2\n#SBATCH --ntasks-per-node=8\n#SBATCH --gpus-per-node=8\n"
                "#SBATCH --cpus-per-task=3\n#SBATCH --mem=16G\n#SBATCH --time=1-0\n"
                "#SBATCH --partition=a,b\n#SBATCH --account=me\n#SBATCH --requeue\n"
                "#SBATCH --signal=USR1@120\n");

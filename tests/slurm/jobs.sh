@@ -14,7 +14,7 @@ done
 slurm=$(cd "$(dirname "$0")" && pwd)
 . "$slurm/../e2e/lib.sh"
 shift $(($# < 3 ? $# : 3))
-cases=${*:-limit words failures stopped cancelled array preempted ranks}
+cases=${*:-limit words failures stopped cancelled array preempted gpus ranks}
 long='fl.num_rounds=1000 checkpoint.save_every=50 fl.strategy=fedadam' # takes some seconds
 train whole $long
 
@@ -81,7 +81,7 @@ submit() { # script, flags of sbatch… -> $job
 }
 process() { # run: the id of its process, once it trains and listens to signals
     until_true "rounds of $1" trains "$1" 20
-    pgrep -f "^$weft train .*run.name=$1 " || fail "$1: no process"
+    pgrep -f "^$weft train .*run.name=${1##*/} " || fail "$1: no process"
 }
 outcome() { # job, state, exit code, restarts
     until_true "end of job $1" ended "$1" || return 0
@@ -177,28 +177,22 @@ cancelled() {
     same_run cancelled not-cancelled
 }
 
-# Of two tasks one is stopped: that one alone starts again. A script that trains with the task as seed stands in for
-# weft sweep.
+# A sweep as an array. Of two tasks one is stopped: that one alone starts again.
 array() {
-    cat >sweep.sh <<END
-#!/bin/sh
-for word do
-    [ "\$before" != --task ] || task=\$word
-    before=\$word
-done
-exec "$weft" train job.yaml $long --resume auto run.name="task\$task" run.seed="\$task" run.threads=1
-END
-    chmod +x sweep.sh
-    script array.sbatch --name seeds --array 2 --weft ./sweep.sh
+    printf 'sweep:\n  grid:\n    run.seed: [0, 1]\n' | cat job.yaml - >seeds.yaml
+    expect 0 slurm seeds.yaml --output array.sbatch --cpus-per-task 1 --time 5 --name seeds $long \
+        --array "$("$weft" sweep seeds.yaml --count)"
     submit array.sbatch
-    send USR1 "$(process task1)"
+    send USR1 "$(process seeds/seed-1)"
     outcome "$job"_0 COMPLETED 0:0 0
     outcome "$job"_1 COMPLETED 0:0 1
     for seed in 0 1; do
         train seed$seed $long run.seed=$seed
-        same_run seed$seed task$seed
-        contains "seeds-${job}_$seed.out" "runs/task$seed"
+        same_run seed$seed seeds/seed-$seed
+        contains "seeds-${job}_$seed.out" "runs/seeds/seed-$seed"
     done
+    expect 0 sweep seeds.yaml $long --collect
+    [ "$(grep -c '^ *[01] ' out)" = 2 ] || { fail 'the table of the array'; cat out; }
 }
 
 # Slurm itself requeues the job, which has saved by then.
@@ -216,25 +210,49 @@ preempted() {
     lacks "preempted-$low.out" 'goes back into the queue'
 }
 
-# A task for each GPU of two nodes: who gets what. What ranks do together is not this test's matter.
-ranks() {
+# A task for each GPU of two nodes: who gets what.
+gpus() {
     cat >rank.sh <<'END'
 #!/bin/sh
 {
-    printf '%s of %s, node %s, cores %s, GPU %s:' "$SLURM_PROCID" "$SLURM_NTASKS" "$SLURM_NODEID" \
-        "$SLURM_CPUS_PER_TASK" "$CUDA_VISIBLE_DEVICES"
+    printf '%s of %s, node %s, number %s there, cores %s, GPUs %s:' "$SLURM_PROCID" "$SLURM_STEP_NUM_TASKS" \
+        "$SLURM_NODEID" "$SLURM_LOCALID" "$SLURM_CPUS_PER_TASK" "$CUDA_VISIBLE_DEVICES"
     printf ' <%s>' "$@"
     echo
 } >"rank$SLURM_PROCID"
 END
     chmod +x rank.sh
-    script ranks.sbatch --nodes 2 --gpus-per-node 2 --weft ./rank.sh client.learning_rate=2e-3
-    submit ranks.sbatch
+    script gpus.sbatch --nodes 2 --gpus-per-node 2 --weft ./rank.sh client.learning_rate=2e-3
+    submit gpus.sbatch
     outcome "$job" COMPLETED 0:0 0
     want='<train> <job.yaml> <client.learning_rate=2e-3> <run.name=job> <run.threads=1> <run.device=cuda> <--resume> <auto>$'
     for rank in 0 1 2 3; do
-        contains rank$rank "^$rank of 4, node $((rank / 2)), cores 1, GPU $((rank % 2)): $want"
+        contains rank$rank \
+            "^$rank of 4, node $((rank / 2)), number $((rank % 2)) there, cores 1, GPUs 0,1: $want"
     done
+}
+
+# Two nodes train together: stopped on one of them, back into the queue, and the bytes of one process that was not. The
+# nodes here are names that nobody can look up, hence MASTER_ADDR.
+ranks() {
+    export MASTER_ADDR=127.0.0.1
+    script ranks.sbatch run.name=ranks --nodes 2 $long
+    submit ranks.sbatch
+    until_true 'rounds of ranks' trains ranks 20
+    send USR1 "$(pgrep -f "^$weft train .*run.name=ranks " | tail -n 1)"
+    until_true 'requeue of ranks' is "$job" Restarts 1
+    outcome "$job" COMPLETED 0:0 1
+    same_run whole ranks
+    contains runs/ranks/events.jsonl '"2 ranks on 1 host, tcp, started by srun"'
+    contains "ranks-$job.out" '^weft: error: stopped by signal 10'
+    # One is killed: an error on all, with its name, and no way back into the queue.
+    script killed.sbatch run.name=killed --nodes 2 $long run.comm_timeout=5
+    submit killed.sbatch
+    until_true 'rounds of killed' trains killed 60
+    kill -s KILL "$(pgrep -f "^$weft train .*run.name=killed " | tail -n 1)"
+    until_true 'end of killed' ended "$job"
+    [ "$(field "$job" JobState)" = FAILED ] || fail "killed: $(field "$job" JobState)"
+    contains "killed-$job.out" 'rank [01] (.*) was lost'
 }
 
 for case in $cases; do
