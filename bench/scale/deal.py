@@ -17,14 +17,22 @@ def deal(costs, ranks):
     return own
 
 
-def loads(costs, ranks):
-    return [sum(costs[i] for i in own) for own in deal(costs, ranks)]
+def homes(costs, ranks, seed):
+    """Where clients keep their optimizer state, each stays with its rank, whoever else the cohort brings there."""
+    pick, own = random.Random(seed), [[] for _ in range(ranks)]
+    for i in range(len(costs)):
+        own[pick.randrange(ranks)].append(i)
+    return own
 
 
-def imbalance(costs, ranks):
+def loads(costs, own_of):
+    return [sum(costs[i] for i in own) for own in own_of]
+
+
+def imbalance(costs, own_of):
     """The busiest rank's load over the mean: 1 is even."""
-    all_of = loads(costs, ranks)
-    return max(all_of) * ranks / sum(all_of)
+    all_of = loads(costs, own_of)
+    return max(all_of) * len(all_of) / sum(all_of)
 
 
 def cohort(sizes, n, seed):

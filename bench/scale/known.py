@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import links
 import model
-from deal import cohort, deal, imbalance, loads, visit_time
+from deal import cohort, deal, homes, imbalance, loads, visit_time
 
 THIN = replace(model.LLAMA8B, pack_seconds=0.0)  # packs cost nothing by themselves
 
@@ -38,12 +38,13 @@ def small_on_published(wrong):
 
 
 def deals(wrong):
-    wrong(loads([5, 4, 3, 3, 3], 2), [8, 10], "5 and 3 beside 4, 3 and 3: longest first, ties to the lower rank")
-    wrong(sorted(loads([9, 1, 1, 1], 2)), [3 - 1, 10], "no rank has more than half of four clients, though 9 outweighs all")
+    wrong(loads([5, 4, 3, 3, 3], deal([5, 4, 3, 3, 3], 2)), [8, 10], "5 and 3 beside 4, 3 and 3: longest first, ties to the lower rank")
+    wrong(sorted(loads([9, 1, 1, 1], deal([9, 1, 1, 1], 2))), [3 - 1, 10], "no rank has more than half of four clients, though 9 outweighs all")
     wrong(max(len(own) for own in deal(list(range(100)), 7)), 15, "at most ceil(100 / 7) clients")
     wrong(sorted(i for own in deal(list(range(100)), 7) for i in own), list(range(100)), "everyone is dealt once")
-    wrong(imbalance([1] * 64, 64), 1, "equal clients, one each: even")
-    wrong(imbalance([1] * 65, 64), 2 * 64 / 65, "one client too many: one rank has two")
+    wrong(imbalance([1] * 64, deal([1] * 64, 64)), 1, "equal clients, one each: even")
+    wrong(imbalance([1] * 65, deal([1] * 65, 64)), 2 * 64 / 65, "one client too many: one rank has two")
+    wrong(sorted(i for own in homes([1] * 99, 7, 1) for i in own), list(range(99)), "everyone has one home")
     wrong(len(set(cohort(list(range(50)), 50, 3))), 50, "a cohort of all has everyone once")
 
 

@@ -17,7 +17,7 @@ import sys
 from dataclasses import dataclass, replace
 
 import links
-from deal import cohort, deal, imbalance, visit_time
+from deal import cohort, deal, homes, imbalance, visit_time
 
 TOP = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 RESULTS = os.path.join(TOP, "bench", "results")
@@ -101,11 +101,11 @@ def load_sizes():
         return json.load(f)["rows"]
 
 
-def job_steps(kind, clients, sizes, local=8):
+def job_steps(kind, clients, sizes, local=8, seed=1):
     """Local steps of each client: the same for all, or an epoch of a client's rows, of `local` steps in the mean."""
     if kind == "equal":
         return [local] * clients
-    rows = cohort(sizes[kind], clients, seed=1)
+    rows = cohort(sizes[kind], clients, seed)
     batch = statistics.mean(sizes[kind]) / local
     return [max(1, round(r / batch + 0.5)) for r in rows]
 
@@ -154,11 +154,18 @@ def sums_table(m):
                   + f" | {1e3 * short:.3g} | {cells[3] / short:.1f} | {1e3 * links.host_sum(n, exact, m):.4g} |")
 
 
-def deal_table(sizes):
-    print("\n### Busiest rank over the mean, by the deal alone (steps of a client's epoch)\n")
-    print("| clients a rank | " + " | ".join(KINDS[k] for k in KINDS) + " |\n| --- |" + " --- |" * len(KINDS))
-    for each in (1, 2, 4, 8, 16):
-        print(f"| {each} | " + " | ".join(f"{imbalance(job_steps(k, 64 * each, sizes), 64):.2f}" for k in KINDS) + " |")
+def deal_table(sizes, ranks=64, draws=25):
+    print(f"\n### Busiest of {ranks} ranks over the mean, by the deal alone (steps of a client's epoch)\n")
+    print("| clients a rank | " + " | ".join(KINDS[k] for k in KINDS) + " | equal clients that keep their optimizer state |")
+    print("| --- |" + " --- |" * (len(KINDS) + 1))
+    for each in (1, 2, 4, 8, 16, 64):
+        cells = []
+        for kind in KINDS:
+            jobs = [job_steps(kind, ranks * each, sizes, seed=d) for d in range(draws if kind != "equal" else 1)]
+            cells.append(statistics.mean(imbalance(steps, deal(steps, ranks)) for steps in jobs))
+        equal = [1] * (ranks * each)
+        cells.append(statistics.mean(imbalance(equal, homes(equal, ranks, d)) for d in range(draws)))
+        print(f"| {each} | " + " | ".join(f"{c:.2f}" for c in cells) + " |")
 
 
 def faster(device, factor):
