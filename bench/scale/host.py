@@ -8,6 +8,7 @@ from deal import deal
 from links import depth
 from model import MEETING, REPORT, WORD, WORDS
 
+R_OF_LINE = {"tiny": 4, "minilm": 8}  # of the rounds that differ in clients alone: measure.py
 TREE_BYTES = 64 << 10  # up to so many a sum takes the tree: comm_tcp.c
 
 
@@ -44,30 +45,51 @@ class Host:
         return self.allgather(n, MEETING)
 
 
-def busiest(tokens, n, cores):
-    """Share of the round's tokens that the busiest core trains: rank r of more ranks than cores keeps core r cores/n."""
-    load = [0] * cores
-    for rank, own in enumerate(deal(tokens, n)):
-        load[rank * cores // n if n > cores else rank] += sum(tokens[i] for i in own)
-    return max(load) / sum(tokens)
+def shares(tokens, n):
+    """Of the round's tokens, those that each rank trains."""
+    return [sum(tokens[i] for i in own) / sum(tokens) for own in deal(tokens, n)]
 
 
-def predict_round(host, row, alone, round_):
-    """Seconds of one round of `row`'s job on row["ranks"], given the same round's on one thread."""
+def busiest(each, cores):
+    """The busiest core: rank r of more ranks than cores keeps core r cores/n."""
+    load = [0.0] * cores
+    for rank, share in enumerate(each):
+        load[rank * cores // len(each) if len(each) > cores else rank] += share
+    return max(load)
+
+
+def parts(host, row, round_):
+    """-> (seconds of the server's step alone, of its exchanges, each rank's share of the training)"""
     n, tokens, words = row["ranks"], row["tokens"][round_], WORDS * WORD * row["parameters"]
-    server = (words + 48 * row["parameters"]) / host.copy
-    train = (alone - server) * busiest(tokens, n, host.cores)
-    fixed = server * max(1, n / host.cores) * min(n, host.cores)  # the cores share the memory
+    copies = 2 * 2 * words / host.copy  # words go down from the device and up again
     exchange = (4 * host.meeting(n) + host.allgather(n, -(-len(tokens) // n) * REPORT) + host.sum(n, words)
-                + host.sum(n, WORD) + n * 2 * 2 * words / host.copy)  # words go down from the device and up again
-    return train + fixed + exchange, exchange
+                + host.sum(n, WORD) + n * copies)
+    return (words + 48 * row["parameters"]) / host.copy, exchange, shares(tokens, n)
 
 
-def compare(path):
-    with open(path) as f:
-        kept = json.load(f)
-    host = Host(kept["exchanges"])
-    print(f"From two ranks: {1e6 * host.alpha:.0f} us a step; copies {host.copy / 1e9:.1f} GB/s; {host.cores} cores\n")
+def fixed_seconds(kept, row, key):
+    """What a round takes however few clients a rank has: where the line through one thread's rounds of this model meets
+    no clients. Its packs' own price, above all."""
+    points = [(o["clients"], statistics.mean(o[key])) for o in kept["rounds"]
+              if (o["model"], o["ranks"], o["threads"]) == (row["model"], 1, 1) and o["r"] == R_OF_LINE[row["model"]]]
+    line = statistics.linear_regression(*zip(*points))
+    return min(max(0.0, line.intercept), 0.9 * min(y for _, y in points))
+
+
+def by_clock(host, row, alone, round_, fixed):
+    """Seconds of the round on row["ranks"], given the same round's on one thread; the cores share the memory."""
+    server, exchange, each = parts(host, row, round_)
+    here = max(1.0, len(each) / host.cores)  # ranks of a core
+    return (alone - fixed - server) * busiest(each, host.cores) + here * fixed + server * len(each) + exchange
+
+
+def of_rank_0(host, row, alone, round_, fixed):
+    """Its processor seconds: it waits for others asleep, so exchanges count with their share of one rank."""
+    server, exchange, each = parts(host, row, round_)
+    return (alone - fixed - server) * each[0] + fixed + server + exchange / len(each) * min(len(each), host.cores)
+
+
+def compare_exchanges(host, kept):
     print("| exchange | ranks | predicted, ms | measured, ms | error |\n| --- | --- | --- | --- | --- |")
     for e in kept["exchanges"]:
         if e["ranks"] == 2:
@@ -76,19 +98,37 @@ def compare(path):
         cells += [(f"sum of {s['bytes']:,} bytes", host.sum(e["ranks"], s["bytes"]), s["best_seconds"]) for s in e["sums"]]
         for what, ours, theirs in cells:
             print(f"| {what} | {e['ranks']} | {1e3 * ours:.3g} | {1e3 * theirs:.3g} | {ours / theirs - 1:+.0%} |")
-    print("\n| model | clients | r | ranks | of it exchanges, ms | predicted, ms | measured, ms | error |")
-    print("| --- |" + " --- |" * 7)
+
+
+def compare_rounds(host, kept):
     errors = {}
+    print("\n| model | clients | r | ranks | exchanges, ms | by the clock: predicted | measured | error | rank 0's processor: predicted "
+          "| measured | error |\n| --- |" + " --- |" * 10)
     for row in kept["rounds"]:
         if row["ranks"] == 1:
             continue
         alone = next(o for o in kept["rounds"] if (o["model"], o["clients"], o["r"], o["ranks"], o["threads"])
                      == (row["model"], row["clients"], row["r"], 1, 1))
-        both = [predict_round(host, row, a, i) for i, a in enumerate(alone["seconds"])]
-        ours, theirs = statistics.mean(b[0] for b in both), statistics.mean(row["seconds"])
-        errors.setdefault(row["ranks"], []).append(ours / theirs - 1)
-        print(f"| {row['model']} | {row['clients']} | {row['r']} | {row['ranks']} | {1e3 * both[0][1]:.3g} | {1e3 * ours:.4g} | "
-              f"{1e3 * theirs:.4g} | {ours / theirs - 1:+.0%} |")
-    for n, e in sorted(errors.items()):
-        print(f"\n{n} ranks: error {statistics.median(e):+.0%} in the middle, {min(e):+.0%} to {max(e):+.0%}")
+        cells = []
+        for what, key, guess in (("by the clock", "seconds", by_clock), ("rank 0's processor time", "cpu_seconds", of_rank_0)):
+            fixed = fixed_seconds(kept, row, key)
+            ours = statistics.mean(guess(host, row, a, i, fixed) for i, a in enumerate(alone[key]))
+            theirs = statistics.mean(row[key])
+            errors.setdefault((what, row["model"], row["ranks"]), []).append(ours / theirs - 1)
+            cells.append(f"{1e3 * ours:.4g} | {1e3 * theirs:.4g} | {ours / theirs - 1:+.0%}")
+        print(f"| {row['model']} | {row['clients']} | {row['r']} | {row['ranks']} | {1e3 * parts(host, row, 0)[1]:.3g} | "
+              + " | ".join(cells) + " |")
+    print("\n| error | model | ranks | in the middle | from | to |\n| --- | --- | --- | --- | --- | --- |")
+    for (what, model, n), e in sorted(errors.items()):
+        print(f"| {what} | {model} | {n} | {statistics.median(e):+.0%} | {min(e):+.0%} | {max(e):+.0%} |")
+
+
+def compare(path):
+    with open(path) as f:
+        kept = json.load(f)
+    host = Host(kept["exchanges"])
+    print(f"From two ranks: {1e6 * host.alpha:.0f} us a step; copies {host.copy / 1e9:.1f} GB/s; {host.cores} cores; load average "
+          f"while measuring {kept['load_average'][0]:.1f}\n")
+    compare_exchanges(host, kept)
+    compare_rounds(host, kept)
     return 0

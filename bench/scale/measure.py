@@ -2,6 +2,7 @@
 """What a round costs over ranks, clients and the size of the adapter, on this machine.
 
   measure.py [--weft PROGRAM] [--bench PROGRAM] [--repeats N] [--json FILE] [--models tiny,minilm]
+  measure.py --only rounds|exchanges --json FILE    one half, which takes its place in the file
   measure.py --show FILE      the table of an earlier call
   measure.py --sizes FILE     only draws partitions of wn10 and keeps their clients' rows, which model.py deals
 
@@ -33,7 +34,7 @@ def run(command):
 
 
 def train(args, model, clients, r, ranks, threads):
-    """-> (seconds of each round, tokens of each of its clients, exchange seconds of each round or None, parameters)"""
+    """-> (lines of timing.jsonl, tokens of each round's clients, parameters)"""
     with tempfile.TemporaryDirectory(prefix="weft-ranks-cost-") as folder:
         job = os.path.join(folder, "job.yaml")
         with open(job, "w") as f:
@@ -53,28 +54,24 @@ def train(args, model, clients, r, ranks, threads):
         with open(os.path.join(one, "clients.csv"), newline="") as f:
             for row in csv.DictReader(f):
                 tokens[int(row["round"]) - 1].append(int(row["tokens"]))
-    return [t["seconds"] for t in lines], tokens, [t.get("exchange_seconds") for t in lines], parameters
+    return lines, tokens, parameters
 
 
 def measure(args, model, clients, r):
-    out = []
+    """Of every round the best repeat, by the clock and in processor seconds of rank 0; the first round warms up."""
     best = {}
     for _ in range(args.repeats):
         for ranks, threads in RANKS:
             if ranks > clients:
                 continue
-            seconds, tokens, exchange, parameters = train(args, model, clients, r, ranks, threads)
-            old = best.get((ranks, threads))
-            best[ranks, threads] = [min(a, b) for a, b in zip(old, seconds)] if old else seconds
-            entry = next((o for o in out if (o["ranks"], o["threads"]) == (ranks, threads)), None)
-            if entry is None:
-                entry = {"model": model, "clients": clients, "r": r, "parameters": parameters, "ranks": ranks,
-                         "threads": threads, "steps": STEPS[model], "tokens": tokens[1:]}
-                out.append(entry)
-            entry["seconds"] = best[ranks, threads][1:]  # the first round warms up
-            if None not in exchange:
-                entry["exchange_seconds"] = min(entry.get("exchange_seconds", 1e9), min(exchange[1:]))
-    return out
+            lines, tokens, parameters = train(args, model, clients, r, ranks, threads)
+            entry = best.setdefault((ranks, threads), {"model": model, "clients": clients, "r": r, "parameters": parameters,
+                                                       "ranks": ranks, "threads": threads, "steps": STEPS[model],
+                                                       "tokens": tokens[1:]})
+            for key in ("seconds", "cpu_seconds", "exchange_seconds"):
+                now = [t[key] for t in lines[1:] if key in t]
+                entry[key] = [min(pair) for pair in zip(entry.get(key, now), now)]
+    return list(best.values())
 
 
 def exchanges(args):
@@ -109,15 +106,16 @@ def sizes(args):
 
 
 def show(result):
-    print(f"{'model':7} {'clients':>7} {'r':>4} {'numbers':>9} {'ranks':>5} {'threads':>7} {'best round, ms':>14} {'over one rank':>13}")
+    print(f"{'model':7} {'clients':>7} {'r':>4} {'numbers':>9} {'ranks':>5} {'threads':>7} {'best round, ms':>14} {'over one rank':>13} "
+          f"{'rank 0, cpu ms':>14}")
     base = None
-    for row in result["rounds"]:
+    for row in result.get("rounds", []):
         mean = sum(row["seconds"]) / len(row["seconds"])
         if row["ranks"] == 1 and row["threads"] == 1:
             base = mean
         print(f"{row['model']:7} {row['clients']:7} {row['r']:4} {row['parameters']:9} {row['ranks']:5} {row['threads'] or 'own':>7} "
-              f"{1e3 * mean:14.2f} {base / mean:13.2f}")
-    for e in result["exchanges"]:
+              f"{1e3 * mean:14.2f} {base / mean:13.2f} {1e3 * sum(row['cpu_seconds']) / len(row['cpu_seconds']):14.2f}")
+    for e in result.get("exchanges", []):
         m = e["meeting"]
         print(f"\n{e['ranks']} ranks on {e['cores']} cores: greeting {1e3 * e['open_seconds']:.1f} ms; a meeting "
               f"{1e6 * m['best_seconds']:.0f} us best, {1e6 * m['median_seconds']:.0f} median, floor {1e6 * m['floor_seconds']:.0f}")
@@ -135,6 +133,7 @@ def main():
     p.add_argument("--models", default="tiny,minilm")
     p.add_argument("--json")
     p.add_argument("--show", metavar="FILE", help="print what an earlier call kept, and measure nothing")
+    p.add_argument("--only", choices=["rounds", "exchanges"])
     p.add_argument("--sizes", metavar="FILE")
     args = p.parse_args()
     if args.sizes:
@@ -146,10 +145,15 @@ def main():
         return
     if args.repeats < 1 or not set(args.models.split(",")) <= set(MODELS):
         p.error(f"--repeats from 1, --models of {', '.join(MODELS)}")
-    result = {"cores": len(os.sched_getaffinity(0)), "rounds": [], "exchanges": exchanges(args)}
-    for model in args.models.split(","):
-        for clients, r in CASES[model]:
-            result["rounds"] += measure(args, model, clients, r)
+    result = {}
+    if args.only and args.json and os.path.exists(args.json):
+        with open(args.json) as f:
+            result = json.load(f)
+    result["cores"] = len(os.sched_getaffinity(0))
+    if args.only != "rounds":
+        result["exchanges"] = exchanges(args)
+    if args.only != "exchanges":
+        result["rounds"] = [row for model in args.models.split(",") for case in CASES[model] for row in measure(args, model, *case)]
     result["load_average"] = os.getloadavg()
     show(result)
     if args.json:
