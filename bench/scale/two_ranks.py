@@ -6,8 +6,11 @@
 Throughput is tokens over the seconds of training (evaluation and start-up left out). A round is the same work in
 every repeat, so each counts with the best of its repeats: other work on the machine can only add to it. The ratio of
 medians, taken repeat by repeat, and its spread are printed beside it. Both must leave the same adapter, to the byte.
-Processor seconds are of all ranks, whole processes, less those of a run of one round."""
+Processor seconds are of all ranks, whole processes, less those of a run of one round. They tell on a busy machine too:
+with cores to themselves one rank of two threads takes at least half of its processor seconds, and two ranks take half of
+theirs times how uneven their clients' tokens are; the column `by cpu` is that ratio."""
 import argparse
+import csv
 import filecmp
 import json
 import os
@@ -16,6 +19,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+
+from deal import deal, imbalance
 
 TOP = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 ARMS = {"one rank, two threads": (1, 2), "two ranks, one thread": (2, 0)}  # 0: the cores of the rank
@@ -44,7 +49,7 @@ def options(args, case, arm, folder, rounds):
 
 
 def train(args, case, arm, folder, rounds):
-    """-> (run folder, seconds of each round, its tokens, processor seconds of all ranks)"""
+    """-> (run folder, seconds of each round, tokens of each of its clients, processor seconds of all ranks)"""
     cores = sorted(os.sched_getaffinity(0))[:2]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as job:
@@ -58,9 +63,13 @@ def train(args, case, arm, folder, rounds):
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     run = os.path.join(folder, f"{ARMS[arm][0]}-{rounds}")
     with open(os.path.join(run, "timing.jsonl")) as f:
-        lines = [json.loads(line) for line in f]
+        seconds = [json.loads(line)["seconds"] for line in f]
+    tokens = [[] for _ in seconds]
+    with open(os.path.join(run, "clients.csv"), newline="") as f:
+        for row in csv.DictReader(f):
+            tokens[int(row["round"]) - 1].append(int(row["tokens"]))
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return run, [t["seconds"] for t in lines], [t["tokens_per_s"] * t["seconds"] for t in lines], spent
+    return run, seconds, tokens, spent
 
 
 def compare(args, case):
@@ -81,10 +90,11 @@ def compare(args, case):
     one, two = ARMS
     ratios = sorted(sum(a) / sum(b) for a, b in zip(seconds[one], seconds[two]))
     cpu = {a: (min(spent[a]) - min(start[a])) / (args.rounds - 1) for a in ARMS}
-    total = sum(tokens[one][1:])
+    total = sum(sum(t) for t in tokens[one][1:])
+    uneven = sum(sum(t) * imbalance(t, deal(t, 2)) for t in tokens[one][1:]) / total
     return {"case": case, "tokens_per_s": {a: total / best[a] for a in ARMS}, "ratio_best": best[one] / best[two],
             "ratio_median": statistics.median(ratios), "ratio_low": ratios[0], "ratio_high": ratios[-1],
-            "cpu_seconds_per_round": cpu, "ratio_cpu": cpu[one] / cpu[two], "rounds": args.rounds - 1,
+            "cpu_seconds_per_round": cpu, "uneven": uneven, "ratio_by_cpu": cpu[one] / cpu[two] / uneven, "rounds": args.rounds - 1,
             "repeats": args.repeats, "round_seconds_best": {a: best[a] / (args.rounds - 1) for a in ARMS}}
 
 
@@ -99,7 +109,7 @@ def main():
     if args.repeats < 1 or args.rounds < 2:
         p.error("at least 1 repeat and 2 rounds")
     wanted = [c for c in CASES if not args.only or any(w in c for w in args.only.split(","))]
-    print(f"{'job':48} {'best':>6} {'median':>7} {'spread':>12} {'cpu':>5}   one rank, two ranks: tokens/s")
+    print(f"{'job':48} {'best':>6} {'median':>7} {'spread':>12} {'by cpu':>7} {'uneven':>6}   one rank, two ranks: tokens/s")
     rows, kept = [], []
     if args.json and os.path.exists(args.json):  # of cases that are not measured now
         with open(args.json) as f:
@@ -109,7 +119,7 @@ def main():
         rows.append(row)
         rate = row["tokens_per_s"].values()
         print(f"{case:48} {row['ratio_best']:6.3f} {row['ratio_median']:7.3f} {row['ratio_low']:5.2f} - {row['ratio_high']:4.2f} "
-              f"{row['ratio_cpu']:5.2f}   {', '.join(f'{r:.0f}' for r in rate)}", flush=True)
+              f"{row['ratio_by_cpu']:7.2f} {row['uneven']:6.3f}   {', '.join(f'{r:.0f}' for r in rate)}", flush=True)
         if args.json:
             with open(args.json, "w") as f:
                 json.dump({"goal": GOAL, "rows": sorted(kept + rows, key=lambda r: list(CASES).index(r["case"]))}, f, indent=1)
