@@ -34,8 +34,9 @@ CASES = {
     "minilm, 3 equal clients, 4 x 4 rows": {"fl.clients_per_round": 3, "client.batch_size": 4, "client.local_steps": 4},
     "minilm, 10 equal clients, fda, a check a step": {"fl.clients_per_round": 10, "client.batch_size": 4, "fl.sync": "fda",
                                                       "fda.theta": 1e9, "fda.max_checks": 4, "fda.target": 4,
-                                                      "fda.estimator": "sketch"},
+                                                      "fda.estimator": "sketch", "client.optimizer_state": "keep"},
 }
+CASES["the same, optimizer state reset"] = {**CASES["minilm, 10 equal clients, fda, a check a step"], "client.optimizer_state": "reset"}
 
 
 def options(args, case, arm, folder, rounds):
