@@ -81,20 +81,29 @@ double bench_peak_flops(int threads, wk_dtype dtype) {
     return best;
 }
 
-double bench_copy_bandwidth(int threads) {
-    const size_t bytes = (size_t)96 << 20;
+double bench_copy_rate(int threads, size_t bytes) {
+    const size_t least = (size_t)32 << 20; /* of a round: long enough for the clock */
+    const int again = bytes < least ? (int)(least / bytes) : 1;
     char *from = malloc(bytes * (size_t)threads), *to = malloc(bytes * (size_t)threads);
     double best = 0;
     for (int round = 0; from && to && round < 6; round++) {
         const double start = bench_now();
         PARALLEL_FOR(threads)
         for (int t = 0; t < threads; t++) {
-            if (round == 0) memset(from + bytes * (size_t)t, 1, bytes);
-            memcpy(to + bytes * (size_t)t, from + bytes * (size_t)t, bytes);
+            char *a = from + bytes * (size_t)t, *b = to + bytes * (size_t)t;
+            if (round == 0) memset(a, 1, bytes);
+            for (int i = 0; i < again; i++) { /* neither copy makes the other needless */
+                a[i % 64] = (char)i;
+                memcpy(b, a, bytes);
+            }
         }
-        const double rate = 2.0 * (double)bytes * threads / (bench_now() - start);
+        const double rate = 2.0 * (double)bytes * again * threads / (bench_now() - start);
         if (round > 0 && rate > best) best = rate;
     }
     free(from), free(to);
     return best;
+}
+
+double bench_copy_bandwidth(int threads) {
+    return bench_copy_rate(threads, (size_t)96 << 20);
 }

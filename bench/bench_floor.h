@@ -14,5 +14,7 @@ double bench_peak_flops(int threads, wk_dtype dtype);
 /* memcpy of blocks far larger than the caches, `threads` at once: bytes read plus written a second.
  */
 double bench_copy_bandwidth(int threads);
+/* The same for blocks of so many bytes (64 at least), which may stay in a cache. */
+double bench_copy_rate(int threads, size_t bytes);
 
 #endif

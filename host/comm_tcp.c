@@ -12,6 +12,8 @@
 
 /* Up to so many bytes a sum takes the tree, whose time is in its steps; above, the ring. */
 #define TREE_BYTES (64u << 10)
+/* So much a connection takes whether or not the other side reads: far less than its buffers. */
+#define MESSAGE_BYTES (16u << 10)
 
 struct wh_tcp {
     weft_comm comm;
@@ -65,55 +67,76 @@ static weft_status send_block(wh_tcp *t, int32_t to, const void *data, size_t by
     return send_to(t, to, data, bytes, err);
 }
 
-static weft_status receive_block(wh_tcp *t, int32_t from, void *data, size_t bytes,
-                                 weft_error *err) {
+static weft_status receive_header(wh_tcp *t, int32_t from, size_t bytes, weft_error *err) {
     header h;
     WEFT_TRY(receive_from(t, from, &h, sizeof h, err));
-    if (h.turn != t->turn || h.bytes != bytes)
-        return WEFT_FAIL(err, WEFT_E_COMM,
-                         "rank %d exchanges %llu bytes in its turn %u, rank %d expects %zu in turn "
-                         "%u: they do not do the same work",
-                         from, (unsigned long long)h.bytes, h.turn, t->comm.rank, bytes, t->turn);
+    if (h.turn == t->turn && h.bytes == bytes) return WEFT_OK;
+    return WEFT_FAIL(err, WEFT_E_COMM,
+                     "rank %d exchanges %llu bytes in its turn %u, rank %d expects %zu in turn %u: "
+                     "they do not do the same work",
+                     from, (unsigned long long)h.bytes, h.turn, t->comm.rank, bytes, t->turn);
+}
+
+static weft_status receive_block(wh_tcp *t, int32_t from, void *data, size_t bytes,
+                                 weft_error *err) {
+    WEFT_TRY(receive_header(t, from, bytes, err));
     return receive_from(t, from, data, bytes, err);
 }
 
-/* ---- the tree: rank r holds the block of ranks [r, r + 2^k), where 2^k is its lowest bit ---- */
-
-/* From the leaves to rank 0. */
-static weft_status gather(wh_tcp *t, unsigned char *all, size_t bytes, weft_error *err) {
-    const int32_t rank = t->comm.rank, size = t->comm.size;
-    for (int32_t bit = 1; bit < size; bit *= 2) {
-        const int32_t from = rank + bit, end = from + bit < size ? from + bit : size;
-        if (rank & bit) {
-            const int32_t last = rank + bit < size ? rank + bit : size;
-            return send_block(t, rank - bit, all + (size_t)rank * bytes,
-                              (size_t)(last - rank) * bytes, err);
-        }
-        if (from < size)
-            WEFT_TRY(receive_block(t, from, all + (size_t)from * bytes,
-                                   (size_t)(end - from) * bytes, err));
-    }
+static weft_status take_scratch(wh_tcp *t, int64_t words, weft_error *err) {
+    if (words <= t->scratch_words) return WEFT_OK;
+    int64_t *larger = realloc(t->scratch, (size_t)words * sizeof *larger);
+    if (!larger)
+        return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for an exchange of %lld bytes over ranks",
+                         (long long)words * (long long)sizeof *larger);
+    t->scratch = larger, t->scratch_words = words;
     return WEFT_OK;
 }
 
-/* And back, all of it. */
-static weft_status broadcast(wh_tcp *t, void *data, size_t bytes, weft_error *err) {
-    const int32_t rank = t->comm.rank, size = t->comm.size;
-    int32_t bit = 1;
-    while (bit < size && !(rank & bit)) bit *= 2;
-    if (rank > 0) WEFT_TRY(receive_block(t, rank - bit, data, bytes, err));
-    for (bit /= 2; bit > 0; bit /= 2)
-        if (rank + bit < size) WEFT_TRY(send_block(t, rank + bit, data, bytes, err));
-    return WEFT_OK;
+/* Both at once, since two that only send may wait for each other for ever. */
+static weft_status exchange(wh_tcp *t, int32_t to, const void *out, size_t n_out, int32_t from,
+                            void *in, size_t n_in, weft_error *err) {
+    int failed = -1;
+    const wh_net_end end =
+        wh_net_exchange(t->fd[to], out, n_out, t->fd[from], in, n_in, for_ever(t), &failed);
+    if (end == WH_NET_OK) return WEFT_OK;
+    return broken(t, end, failed == t->fd[to] ? to : from, err);
 }
 
+/* ---- allgather (Bruck et al. 1997): blocks double at every step, and every rank works ---- */
+
+/* Blocks of the same size to one rank and from another. Small ones go with their header in one
+ * message, which a connection always holds; before large ones the headers are exchanged. */
+static weft_status swap_blocks(wh_tcp *t, int32_t to, const void *out, int32_t from, void *in,
+                               size_t bytes, weft_error *err) {
+    const header own = {t->turn, 0, bytes};
+    unsigned char message[sizeof own + MESSAGE_BYTES];
+    const bool fits = bytes <= MESSAGE_BYTES;
+    memcpy(message, &own, sizeof own);
+    if (fits) memcpy(message + sizeof own, out, bytes);
+    WEFT_TRY(send_to(t, to, message, sizeof own + (fits ? bytes : 0), err));
+    WEFT_TRY(receive_header(t, from, bytes, err));
+    if (fits) return receive_from(t, from, in, bytes, err);
+    return exchange(t, to, out, bytes, from, in, bytes, err);
+}
+
+/* Place i of the scratch is the block of the i-th rank from this one on. */
 static weft_status allgather(void *ud, const void *in, size_t bytes, void *out, weft_error *err) {
     wh_tcp *t = ud;
-    unsigned char *own = (unsigned char *)out + (size_t)t->comm.rank * bytes;
+    const int32_t rank = t->comm.rank, size = t->comm.size;
+    const size_t all = bytes * (size_t)size, before = bytes * (size_t)rank;
     t->turn++;
-    if (in != own) memmove(own, in, bytes);
-    WEFT_TRY(gather(t, out, bytes, err));
-    return broadcast(t, out, bytes * (size_t)t->comm.size, err);
+    WEFT_TRY(take_scratch(t, (int64_t)(all / sizeof *t->scratch + 1), err));
+    unsigned char *block = (unsigned char *)t->scratch;
+    memcpy(block, in, bytes);
+    for (int32_t have = 1; have < size; have *= 2) {
+        const int32_t n = have < size - have ? have : size - have;
+        WEFT_TRY(swap_blocks(t, (rank + size - have) % size, block, (rank + have) % size,
+                             block + (size_t)have * bytes, (size_t)n * bytes, err));
+    }
+    memcpy((unsigned char *)out + before, block, all - before);
+    memcpy(out, block + (all - before), before);
+    return WEFT_OK;
 }
 
 /* ---- sums ---- */
@@ -122,13 +145,14 @@ static void add(int64_t *to, const int64_t *from, int64_t n) {
     for (int64_t i = 0; i < n; i++) to[i] = (int64_t)((uint64_t)to[i] + (uint64_t)from[i]);
 }
 
-static weft_status take_scratch(wh_tcp *t, int64_t words, weft_error *err) {
-    if (words <= t->scratch_words) return WEFT_OK;
-    int64_t *larger = realloc(t->scratch, (size_t)words * sizeof *larger);
-    if (!larger)
-        return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for a sum of %lld numbers over ranks",
-                         (long long)words);
-    t->scratch = larger, t->scratch_words = words;
+/* From rank 0 down the tree, in which rank r is below the one without r's lowest bit. */
+static weft_status broadcast(wh_tcp *t, void *data, size_t bytes, weft_error *err) {
+    const int32_t rank = t->comm.rank, size = t->comm.size;
+    int32_t bit = 1;
+    while (bit < size && !(rank & bit)) bit *= 2;
+    if (rank > 0) WEFT_TRY(receive_block(t, rank - bit, data, bytes, err));
+    for (bit /= 2; bit > 0; bit /= 2)
+        if (rank + bit < size) WEFT_TRY(send_block(t, rank + bit, data, bytes, err));
     return WEFT_OK;
 }
 
@@ -158,12 +182,8 @@ static int step(void *ud, const int64_t *out, int64_t n_out, int64_t *in, int64_
     wh_tcp *t = r->t;
     const int32_t size = t->comm.size, next = (t->comm.rank + 1) % size,
                   before = (t->comm.rank + size - 1) % size;
-    int failed = -1;
-    const wh_net_end end =
-        wh_net_exchange(t->fd[next], out, (size_t)n_out * sizeof *out, t->fd[before], in,
-                        (size_t)n_in * sizeof *in, for_ever(t), &failed);
-    if (end == WH_NET_OK) return WEFT_OK;
-    return (int)broken(t, end, failed == t->fd[next] ? next : before, r->err);
+    return (int)exchange(t, next, out, (size_t)n_out * sizeof *out, before, in,
+                         (size_t)n_in * sizeof *in, r->err);
 }
 
 static weft_status sum_by_ring(wh_tcp *t, int64_t *words, int64_t n, weft_error *err) {
@@ -181,11 +201,10 @@ static weft_status sum(void *ud, int64_t *words, int64_t n, weft_error *err) {
 
 /* ---- connections ---- */
 
-/* Neighbours in the ring or the tree. */
+/* A power of two apart, forwards or backwards: so are neighbours in the ring and the tree too. */
 static bool is_neighbour(int32_t a, int32_t b, int32_t size) {
-    const int32_t low = a < b ? a : b, step = a < b ? b - a : a - b;
-    if (step == 1 || step == size - 1) return true;
-    return (step & (step - 1)) == 0 && (low & (2 * step - 1)) == 0;
+    const int32_t step = a < b ? b - a : a - b, back = size - step;
+    return (step & (step - 1)) == 0 || (back & (back - 1)) == 0;
 }
 
 static int connect_once(const char *host, int port, const wh_hello *hello, wh_patience patience,

@@ -13,12 +13,14 @@ typedef struct cores {
     cpu_set_t set; /* this process may use */
 } cores;
 
-/* Of n ranks with the same cores the i-th keeps every n-th part of the list; when there are more
- * ranks than cores, one that others have too. */
+void wh_ranks_core_part(int all, int32_t i, int32_t n, int *first, int *end) {
+    *first = (int)((int64_t)all * i / n), *end = (int)((int64_t)all * (i + 1) / n);
+    if (*first == *end) *end = *first + 1;
+}
+
 static void keep_part(cpu_set_t *set, int32_t i, int32_t n) {
-    const int all = CPU_COUNT(set);
-    int first = (int)((int64_t)all * i / n), end = (int)((int64_t)all * (i + 1) / n), at = 0;
-    if (first == end) first = i % all, end = first + 1;
+    int first, end, at = 0;
+    wh_ranks_core_part(CPU_COUNT(set), i, n, &first, &end);
     for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
         if (!CPU_ISSET(cpu, set)) continue;
         if (at < first || at >= end) CPU_CLR(cpu, set);

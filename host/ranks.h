@@ -74,5 +74,8 @@ WEFT_NODISCARD weft_status wh_ranks_check_start(wh_ranks *ranks, weft_engine *en
 /* Ranks on one host that were given the same cores share them out: each keeps its part for all
  * threads that it makes from now on (rank_cpus.c). */
 WEFT_NODISCARD weft_status wh_ranks_share_cores(wh_ranks *ranks, weft_error *err);
+/* The cores [*first, *end) of `all` that the i-th of n such ranks keeps: as even a part as there
+ * is; when there are more ranks than cores, one that others keep too. */
+void wh_ranks_core_part(int all, int32_t i, int32_t n, int *first, int *end);
 
 #endif

@@ -123,6 +123,10 @@ static weft_status exchange_all(rank *r) {
     WEFT_TRY(sum_words(r, 8193)); /* from here on around the ring */
     WEFT_TRY(gather_blocks(r, 100001));
     WEFT_TRY(sum_words(r, 200003));
+    WEFT_TRY(gather_blocks(r, 0));
+    WEFT_TRY(gather_blocks(r, 16 << 10)); /* the most that goes in one message, */
+    WEFT_TRY(gather_blocks(r, (16 << 10) + 1));
+    for (size_t i = 0; i < 40; i++) WEFT_TRY(gather_blocks(r, 1 + 411 * i)); /* some run ahead */
     return gather_blocks(r, 8);
 }
 
