@@ -1,8 +1,7 @@
 /* The exchanges of ranks (weft_comm) over TCP, with nothing but sockets: allgathers in log2 n steps
  * in which all send and receive (Bruck et al. 1997), small sums over a binomial tree, large ones
  * around a ring (ring.h). Of an allgather no rank sends more than all blocks. A rank that dies ends
- * an exchange with the watch's
- * verdict. */
+ * an exchange with the watch's verdict. */
 #ifndef WEFT_HOST_COMM_TCP_H
 #define WEFT_HOST_COMM_TCP_H
 

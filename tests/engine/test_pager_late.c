@@ -218,8 +218,9 @@ static void run(int32_t slots, const char *pool, uint32_t give_up, int store_fai
     check_ok(weft_config_new(&config, &err), &err);
     check_ok(weft_config_set(config, "client.optimizer_state", "keep", NULL, &err), &err);
     check_ok(weft_config_set(config, "engine.state_pool_mib", pool, NULL, &err), &err);
-    check_ok(we_pager_describe(&w.pager, &ctx, config, &hooks, CLIENTS, COHORT, slots, WIDTH),
-             &ctx.err);
+    const we_pager_load load = {
+        .clients = CLIENTS, .own = CLIENTS, .cohort = COHORT, .slots = slots, .adapter = WIDTH};
+    check_ok(we_pager_describe(&w.pager, &ctx, config, &hooks, &load), &ctx.err);
     w.slots.n = slots, w.slots.banks = w.pager.banks;
     const size_t count = (size_t)(w.slots.banks * slots) * WIDTH;
     w.m = calloc(count, sizeof *w.m), w.v = calloc(count, sizeof *w.v);
