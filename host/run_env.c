@@ -83,7 +83,7 @@ json_t *wh_environment(const weft_engine_info *info) {
              set(env, "adapter_parameters", json_integer(info->adapter_numel)) &&
              set(env, "slots", json_integer(info->slots)) &&
              set(env, "pack_tokens", json_integer(info->pack_tokens));
-    if (ok && info && info->sums[0]) ok = set_text(env, "sums", info->sums);
+    if (ok && info && info->sums && info->sums[0]) ok = set_text(env, "sums", info->sums);
     ok = ok && add_slurm(env);
     if (ok) return env;
     json_decref(env);
