@@ -19,7 +19,7 @@ TOP = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), 
 KINDS = {"naive": {}, "linear": {}, "sketch, hash 5x250": {"fda.sketch": "hash"},
          "sketch, xor 5x256": {"fda.sketch": "xor"}, "exact": {}}
 CHECKS = 5  # of a round
-OPS = ["range_sqdist", "project", "table_sketch", "drift", "update_add", "sum_read", "weighted_sum"]
+OPS = ["range_sqdist", "project", "table_sketch", "drift", "update_add", "sum_read"]
 
 
 def options(args, kind, more, batch, variance, folder):

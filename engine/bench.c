@@ -74,6 +74,8 @@ static weft_status first_round(weft_engine *e, bool profiled, bool replays, weft
 }
 
 static weft_status check_usable(weft_engine *e, const weft_plan *plan) {
+    if (e->ranks.comm)
+        return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG, "a benchmark is of one engine, not of ranks");
     if (e->rounds_done > 0)
         return WEFT_FAIL(&e->ctx.err, WEFT_E_ARG,
                          "a benchmark needs an engine without rounds, %lld were run",

@@ -140,7 +140,8 @@ weft_status we_fda_place(we_fda *f, wk_arena *run, int32_t slots) {
     if (has_tables(f)) {
         WEFT_TRY(wk_arena_mat(run, &f->entry, "table of the sketch", WK_I32, depth, f->numel));
         WEFT_TRY(wk_arena_mat(run, &f->start, "table of the sketch", WK_I32, depth, width + 1));
-        WEFT_TRY(wk_arena_mat(run, &f->bucket, "table of the sketch", WK_I32, depth, f->size));
+        if (wk_dev_traits(run->dev) & WK_TRAIT_SCATTERS)
+            WEFT_TRY(wk_arena_mat(run, &f->bucket, "table of the sketch", WK_I32, depth, f->size));
         if (is_weighted(f))
             WEFT_TRY(wk_arena_vec(run, &f->scale, "weights of the sketch", WK_F32, f->size));
     }
@@ -170,9 +171,10 @@ static weft_status load_tables(we_fda *f, wk_dev *dev, const we_lora *lora) {
     const uint32_t width = (uint32_t)f->cfg->fda_sketch_width;
     const bool folds = f->cfg->fda_sketch == WE_SKETCH_HASH_XOR;
     const size_t count[4] = {(size_t)f->numel, (size_t)f->numel, width + 1, (size_t)f->size};
+    const bool inverts = wk_given(f->bucket);
     int32_t *table[4] = {0}; /* place, entry, start, bucket */
     weft_status st = WEFT_OK;
-    for (int i = 0; i < 4 && st == WEFT_OK; i++) {
+    for (int i = 0; i < 3 + inverts && st == WEFT_OK; i++) {
         void *memory = NULL;
         st = wk_host_alloc(f->ctx, &memory, count[i], sizeof(int32_t), "table of the sketch");
         table[i] = memory;
@@ -181,10 +183,11 @@ static weft_status load_tables(we_fda *f, wk_dev *dev, const we_lora *lora) {
     for (int64_t row = 0; row < depth && st == WEFT_OK; row++) {
         const we_sketch_hash h = we_sketch_hash_draw(f->cfg->run_seed, (int)row, folds);
         we_sketch_fill_row(&h, table[0], f->numel, width, table[2], table[1]);
-        we_sketch_invert_row(table[2], table[1], width, table[3], f->size);
         st = wk_upload(dev, wk_rows(f->entry, row, 1), table[1]);
         if (st == WEFT_OK) st = wk_upload(dev, wk_rows(f->start, row, 1), table[2]);
-        if (st == WEFT_OK) st = wk_upload(dev, wk_rows(f->bucket, row, 1), table[3]);
+        if (st != WEFT_OK || !inverts) continue;
+        we_sketch_invert_row(table[2], table[1], width, table[3], f->size);
+        st = wk_upload(dev, wk_rows(f->bucket, row, 1), table[3]);
     }
     for (int i = 0; i < 4; i++) wk_host_free(f->ctx, table[i]);
     return st;

@@ -202,6 +202,8 @@ static weft_status undo(we_pager *p) {
 weft_status we_pager_begin(we_pager *p) {
     if (!p->is_open) return WEFT_OK;
     WEFT_TRY(undo(p));
+    if (!p->moved)
+        we_pool_settled(&p->pool); /* what a checkpoint looked at or gave moves nothing */
     p->unfinished = true;
     p->begun = false;
     return WEFT_OK;

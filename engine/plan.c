@@ -39,6 +39,7 @@ static void list_items(weft_plan *plan, const weft_engine *e) {
     add_item(plan, "host: pack and losses", host);
     add_item(plan, "host: variance between clients", we_fda_host_bytes(&e->fda));
     add_item(plan, "host: client state pool", we_pager_host_bytes(&e->pager));
+    add_item(plan, "host: exchange between ranks", we_ranks_host_bytes(&e->ranks));
     add_item(plan, "host: tokenised rows", rows_bytes(e->train) + rows_bytes(e->test));
     if (e->partition)
         add_item(plan, "host: partition",
@@ -107,14 +108,17 @@ static weft_status plan_round(weft_plan *plan, weft_engine *e) {
     count_steps(e, &all, &steps);
     if (all > STEPS_ENOUGH) e->visit_share = STEPS_ENOUGH / all;
     WEFT_TRY(we_profile_round(e, false, &plan->profile, &r));
-    plan->profile_tokens = r.tokens;
+    /* Counted was what this rank was dealt; the plan is of the round. */
+    const double own = e->work.tokens, share = own > 0 ? (double)r.tokens / own : 0;
+    plan->profile_tokens = (int64_t)own;
     plan->profile_steps = (int64_t)steps;
     plan->model_flops = we_model_flops(&e->model, &e->work);
     plan->profile_is_sampled = (double)r.steps < all;
-    if (plan->profile_is_sampled) scale(plan, all / (double)r.steps);
+    const double by = plan->profile_is_sampled ? all / (double)r.steps : 1;
+    if (by != 1 || share != 1) scale(plan, by * share);
     expect_round(plan, e);
     plan->packs = (double)r.packs * plan->tokens / (double)r.tokens;
-    plan->flops = e->dev->count.flops * plan->tokens / (double)r.tokens;
+    plan->flops = own > 0 ? e->dev->count.flops * plan->tokens / own : 0;
     plan->wire_down = (double)r.wire.down;
     plan->wire_up = (double)r.wire.up;
     return WEFT_OK;

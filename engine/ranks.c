@@ -46,7 +46,14 @@ weft_status we_ranks_describe(we_ranks *r, wk_ctx *ctx, int32_t cohort, int32_t 
     WEFT_TRY(take(ctx, &r->send, (size_t)r->cap, item));
     WEFT_TRY(take(ctx, &r->all, (size_t)r->size * (size_t)r->cap, item));
     memset(r->send, 0, (size_t)r->cap * item);
-    return take(ctx, &r->words, (size_t)(WK_SUM_WORDS * adapter), sizeof *r->words);
+    r->n_words = WK_SUM_WORDS * adapter;
+    return take(ctx, &r->words, (size_t)r->n_words, sizeof *r->words);
+}
+
+uint64_t we_ranks_host_bytes(const we_ranks *r) {
+    const uint64_t blocks = (uint64_t)r->size + 1; /* own and all */
+    return (uint64_t)r->n_words * sizeof *r->words +
+           (r->comm ? blocks * (uint64_t)r->cap * r->item : 0);
 }
 
 void we_ranks_fini(we_ranks *r, wk_ctx *ctx) {
@@ -175,7 +182,9 @@ weft_status we_ranks_meet(weft_engine *e, weft_status st) {
     const weft_status met = r->comm->allgather(r->comm->ud, &mine, sizeof mine, all, &err);
     if (met != WEFT_OK) return st != WEFT_OK ? st : lost(e, met, &err);
     const int32_t who = who_failed(all, r->size);
-    if (who < 0 || st != WEFT_OK) return st;
+    /* Whoever failed itself says so; who only stopped hears of a failure elsewhere. */
+    if (who < 0 || (st != WEFT_OK && st != WEFT_E_STOPPED)) return st;
+    if (all[who].status == (int32_t)st) return st;
     r->parted = true;
     all[who].text[sizeof all[who].text - 1] = '\0';
     return WEFT_FAIL(&e->ctx.err, (weft_status)all[who].status, "rank %d: %s", who, all[who].text);
@@ -229,6 +238,7 @@ static weft_status sum_on_devices(weft_engine *e, wk_tensor t) {
 weft_status we_ranks_sum_tensor(weft_engine *e, wk_tensor t) {
     we_ranks *r = &e->ranks;
     if (!r->comm) return WEFT_OK;
+    if (e->dev->dry) return we_ranks_meet(e, WEFT_OK); /* nothing to add up */
     if (r->on_devices) return sum_on_devices(e, t);
     WEFT_TRY(wk_download(e->dev, r->words, t));
     WEFT_TRY(we_ranks_sum(e, r->words, wk_numel(t)));

@@ -16,18 +16,19 @@
 typedef struct we_ranks {
     const weft_comm *comm; /* NULL: alone */
     int32_t size, rank;
-    int32_t cap;              /* clients of a rank in a round, at most */
-    bool have_homes;          /* a client always trains on the same rank, which keeps its state */
-    int32_t n_own;            /* dealt to this rank in this round, */
-    int32_t *own_at;          /* (cap) their places in the cohort, ascending, */
-    int32_t *own;             /* (cap) and ids */
-    int32_t *rank_of;         /* (cohort) by place */
-    int64_t *cost;            /* (cohort) scratch */
-    int32_t *order;           /* (cohort) scratch */
-    unsigned char *send;      /* (cap, item) scratch, */
-    unsigned char *all;       /* (size, cap, item) of all ranks */
-    size_t item;              /* the largest */
-    int64_t *words;           /* (2 P) scratch of sums */
+    int32_t cap;         /* clients of a rank in a round, at most */
+    bool have_homes;     /* a client always trains on the same rank, which keeps its state */
+    int32_t n_own;       /* dealt to this rank in this round, */
+    int32_t *own_at;     /* (cap) their places in the cohort, ascending, */
+    int32_t *own;        /* (cap) and ids */
+    int32_t *rank_of;    /* (cohort) by place */
+    int64_t *cost;       /* (cohort) scratch */
+    int32_t *order;      /* (cohort) scratch */
+    unsigned char *send; /* (cap, item) scratch, */
+    unsigned char *all;  /* (size, cap, item) of all ranks */
+    size_t item;         /* the largest */
+    int64_t *words;      /* (2 P) scratch of sums */
+    int64_t n_words;
     struct we_greeting *hall; /* (size) scratch of meetings */
     bool parted;              /* a failure is known everywhere, or a rank cannot be reached */
     bool on_devices;          /* these sum tensors between them (ranks_join.c) */
@@ -47,6 +48,8 @@ void we_ranks_fini(we_ranks *r, wk_ctx *ctx); /* fine on a zeroed one */
  * open, and whether their devices sum by themselves, which is then tried. Leaves it to the host
  * when a rank cannot; a failure is everybody's. */
 WEFT_NODISCARD weft_status we_ranks_join(weft_engine *e, weft_status st);
+
+uint64_t we_ranks_host_bytes(const we_ranks *r); /* that it took */
 
 /* Deals e->cohort: no rank more than `cap`, the longest visits first, each to the rank with the
  * least to do (Graham 1969); or each client to its home. */

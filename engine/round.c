@@ -241,8 +241,8 @@ weft_status weft_engine_round(weft_engine *e, weft_round_report *report, weft_er
         goto out;
     }
     WEFT_TRY_GOTO(st, we_fda_remember(e), out);
-    WEFT_TRY_GOTO(st, server_step(e, weight_sum), out);
     WEFT_TRY_GOTO(st, we_ranks_meet(e, WEFT_OK), out); /* the round counts for all or for none */
+    WEFT_TRY_GOTO(st, server_step(e, weight_sum), out);
     summarise(e, &r, weight_sum);
     if (!e->clock) { /* a benchmark repeats its round */
         e->rounds_done++;

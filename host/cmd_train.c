@@ -60,7 +60,11 @@ static weft_status run_job(const wh_cli *cli, const char *path, const wh_resume 
         quiet.quiet = quiet.no_progress = true;
         cli = &quiet;
     }
-    WEFT_TRY(wh_job_open(&job, path, cli, WH_JOB_WEIGHTS | WH_JOB_TRAIN | WH_JOB_TEST, err));
+    const weft_status own =
+        wh_job_open(&job, path, cli, WH_JOB_WEIGHTS | WH_JOB_TRAIN | WH_JOB_TEST, err);
+    const weft_status opened = wh_ranks_agree(ranks, own, err);
+    if (own == WEFT_OK && opened != WEFT_OK) wh_job_close(&job);
+    WEFT_TRY(opened);
     job.ranks = ranks;
     wh_interrupt_install();
     wh_train_run run_state;
@@ -78,7 +82,7 @@ static weft_status run_job(const wh_cli *cli, const char *path, const wh_resume 
 
 static weft_status prepare_ranks(wh_ranks *ranks, const weft_config *config, weft_error *err) {
     WEFT_TRY(wh_ranks_check_config(ranks, config, err));
-    return weft_config_int(config, "run.threads") == 0 ? wh_ranks_share_cores(ranks, err) : WEFT_OK;
+    return wh_ranks_share_cores(ranks, weft_config_int(config, "run.threads") == 0, err);
 }
 
 static weft_status run_ranks(const wh_cli *cli, const char *path, const wh_resume *resume,
@@ -90,11 +94,14 @@ static weft_status run_ranks(const wh_cli *cli, const char *path, const wh_resum
     if (st == WEFT_OK) st = run_job(cli, path, resume, ranks, err);
     const bool told =
         st != WEFT_OK && err &&
-        (wh_ranks_is_told(ranks, err->text) || (st == WEFT_E_STOPPED && !wh_ranks_is_first(ranks)));
+        (wh_ranks_is_told(ranks, err) || (st == WEFT_E_STOPPED && !wh_ranks_is_first(ranks)));
+    const bool first = wh_ranks_is_first(ranks);
     const weft_status closed = wh_ranks_close(ranks, st, err ? err->text : "", &late);
-    if (st != WEFT_OK && err && told) err->text[0] = '\0';
-    if (st != WEFT_OK || closed == WEFT_OK) return st;
-    if (err) *err = (weft_error){.status = closed}; /* rank 0 has told */
+    if (told) err->text[0] = '\0';
+    /* Who stopped well has not, if rank 0 could not save. */
+    if (closed == WEFT_OK || (st != WEFT_OK && st != WEFT_E_STOPPED)) return st;
+    if (err) *err = late;
+    if (err && !first && !wh_ranks_lost_first(&late)) err->text[0] = '\0'; /* rank 0 tells */
     return closed;
 }
 
@@ -148,7 +155,7 @@ const wh_verb wh_verb_train = {
         "Several processes train together, on one host or many, when srun, mpirun or torchrun\n"
         "start them, when --ranks asks for them, or when this host shows several GPUs: the\n"
         "clients of a round are dealt out, and the files are those of one process, byte for byte.\n"
-        "A rank that dies or stalls (run.comm_timeout) ends the job on all of them with 6.",
+        "A rank that dies, or is silent for run.comm_timeout, ends the job on all of them with 6.",
     .example = "weft train job.yaml\n"
                "weft train job.yaml fl.strategy=fedadam fl.num_rounds=50 run.name=adam\n"
                "weft train job.yaml run.name=adam --resume auto\n"

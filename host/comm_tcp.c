@@ -282,6 +282,11 @@ weft_status wh_tcp_open(wh_tcp **out, wh_watch *watch, const wh_launch *launch, 
     for (int32_t r = 0; r < launch->size; r++) t->fd[r] = -1;
     weft_status st = call_lower(t, launch, patience, err);
     if (st == WEFT_OK) st = take_higher(t, launch, patience, err);
+    weft_error verdict = {0};
+    if (st == WEFT_E_COMM && wh_watch_await(watch, &verdict) != WEFT_OK) { /* which rank, and why */
+        st = verdict.status;
+        if (err) *err = verdict;
+    }
     if (st == WEFT_OK)
         *out = t;
     else

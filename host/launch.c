@@ -179,14 +179,20 @@ static weft_status mpi(const reader *r, wh_launch *out) {
 weft_status wh_launch_find(wh_launch *out, wh_getenv get, void *ud, weft_error *err) {
     const reader r = {get, ud, err};
     *out = (wh_launch){.by = WH_LAUNCH_NONE, .size = 1, .local_rank = -1};
-    /* RANK alone may be anybody's. */
-    if (has(&r, "RANK") && has(&r, "WORLD_SIZE")) {
+    /* RANK alone may be anybody's, and some containers say that they are one of one. */
+    const char *world = text(&r, "WORLD_SIZE");
+    if (has(&r, "RANK") && world && strcmp(world, "1") != 0) {
         out->by = WH_LAUNCH_TORCHRUN;
         return torchrun(&r, out);
     }
     /* Before Slurm: mpirun in a Slurm job starts its daemons with srun, whose variables stay. */
     if (has(&r, "OMPI_COMM_WORLD_SIZE")) {
         out->by = WH_LAUNCH_OPENMPI;
+        return mpi(&r, out);
+    }
+    /* Likewise Hydra (MPICH, Intel MPI), which tells of the host what Slurm's own PMI does not. */
+    if (has(&r, "PMI_RANK") && has(&r, "PMI_SIZE") && has(&r, "MPI_LOCALNRANKS")) {
+        out->by = WH_LAUNCH_PMI;
         return mpi(&r, out);
     }
     if (has(&r, "SLURM_PROCID")) {

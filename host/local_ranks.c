@@ -119,7 +119,7 @@ void wh_local_ranks_end(wh_local_ranks *local) {
         (void)kill(local->pid[i], SIGKILL);
         (void)waitpid(local->pid[i], NULL, 0);
     }
-    free(local->pid);
     if (local->pid) wh_net_close(&local->listener);
+    free(local->pid);
     *local = (wh_local_ranks){.listener = -1};
 }

@@ -29,7 +29,8 @@ const char *wh_net_text(wh_net_end end);
 int wh_net_listen(const char *address, int *port);
 /* The next connection, or -1. *end tells why. `address` (64, may be NULL) of the other side. */
 int wh_net_accept(int listener, wh_patience patience, char *address, wh_net_end *end);
-/* One attempt, at each address of the host in turn; -1 and one line of why. */
+/* One attempt, at each address of the host in turn; -1 and one line of why. Looking the name up
+ * takes as long as the system takes. */
 int wh_net_connect(const char *host, int port, wh_patience patience, char *why, size_t n);
 
 wh_net_end wh_net_send(int fd, const void *data, size_t bytes, wh_patience patience);

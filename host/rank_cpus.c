@@ -28,14 +28,15 @@ static void keep_part(cpu_set_t *set, int32_t i, int32_t n) {
     }
 }
 
-weft_status wh_ranks_share_cores(wh_ranks *ranks, weft_error *err) {
+weft_status wh_ranks_share_cores(wh_ranks *ranks, bool wants, weft_error *err) {
     const weft_comm *comm = wh_ranks_comm(ranks);
     cores own;
     int32_t before = 0, same = 0;
     if (!comm) return WEFT_OK;
     memset(&own, 0, sizeof own);
     (void)gethostname(own.host, sizeof own.host - 1);
-    if (sched_getaffinity(0, sizeof own.set, &own.set) != 0) CPU_ZERO(&own.set); /* very many */
+    if (!wants || sched_getaffinity(0, sizeof own.set, &own.set) != 0) /* or they are very many */
+        CPU_ZERO(&own.set);
     cores *all = calloc((size_t)comm->size, sizeof *all);
     if (!all) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for %d ranks", comm->size);
     const weft_status st = comm->allgather(comm->ud, &own, sizeof own, all, err);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -62,6 +63,20 @@ static void name_missing(wh_text *text, const int *watch, int32_t size) {
     if (told == 9) wh_text_add(text, ", ...");
 }
 
+static int32_t count_here(const int *watch, int32_t size) {
+    int32_t n = 1;
+    for (int32_t r = 1; r < size; r++) n += watch[r] >= 0;
+    return n;
+}
+
+/* A rank that waited too long for its answer, and comes again. */
+static bool has_gone(int fd) {
+    char c;
+    if (fd < 0) return false;
+    const ssize_t n = recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
 /* The first words of whoever connected, and an answer. A stranger is sent away. */
 static bool welcome(const wh_watch_options *o, int fd, const char *address, wh_member *member,
                     int *watch) {
@@ -70,6 +85,7 @@ static bool welcome(const wh_watch_options *o, int fd, const char *address, wh_m
     wh_hello hello;
     if (wh_net_receive(fd, &hello, sizeof hello, soon) != WH_NET_OK) return false;
     bool ours = wh_hello_is_ours(&hello, o->launch, answer.text, sizeof answer.text);
+    if (ours && has_gone(watch[hello.rank])) wh_net_close(&watch[hello.rank]);
     if (ours && (hello.kind != WH_HELLO_WATCH || watch[hello.rank] >= 0)) {
         (void)snprintf(answer.text, sizeof answer.text, "rank %d is here already", hello.rank);
         ours = false;
@@ -96,10 +112,8 @@ static weft_status gather(const wh_watch_options *o, int listener, wh_member *me
         const double now = wh_clock();
         const wh_patience soon = {fmin(now + step, end), -1};
         int fd = wh_net_accept(listener, soon, address, &how);
-        if (fd >= 0 && welcome(o, fd, address, member, watch))
-            here++;
-        else
-            wh_net_close(&fd);
+        if (fd >= 0 && !welcome(o, fd, address, member, watch)) wh_net_close(&fd);
+        here = count_here(watch, o->launch->size);
         if (how == WH_NET_ERROR)
             return WEFT_FAIL(err, WEFT_E_COMM, "rank 0 cannot accept connections: %s",
                              strerror(errno));
@@ -123,11 +137,11 @@ static weft_status gather(const wh_watch_options *o, int listener, wh_member *me
 /* Everybody learns who is there, or why nothing comes of it. */
 static weft_status tell_all(const wh_watch_options *o, const wh_member *member, const int *watch,
                             weft_status st, weft_error *err) {
-    const wh_patience soon = {wh_clock() + HELLO_SECONDS, -1};
     wh_frame frame = {.kind = st == WEFT_OK ? WH_FRAME_ALL : WH_FRAME_FAIL, .status = (int32_t)st};
     if (st != WEFT_OK)
         (void)snprintf(frame.text, sizeof frame.text, "rank 0: %.300s", err ? err->text : "");
     for (int32_t r = 1; r < o->launch->size; r++) {
+        const wh_patience soon = {wh_clock() + HELLO_SECONDS, -1};
         if (watch[r] < 0) continue;
         wh_net_end end = wh_net_send(watch[r], &frame, sizeof frame, soon);
         if (end == WH_NET_OK && st == WEFT_OK)
@@ -188,9 +202,9 @@ static weft_status find_first(const wh_watch_options *o, int own_port, int *fd, 
     double try_for = n_hosts > 1 ? 1.0 : most;
     char why[200] = "", last[200];
     for (double pause = 0.02; wh_clock() < end; pause = fmin(pause * 1.5, 0.5)) {
-        for (int32_t i = 0; i < launch->n_ports * n_hosts; i++) {
+        for (int32_t i = 0; i < launch->n_ports * n_hosts && wh_clock() < end; i++) {
             const char *host = o->n_addresses > 0 ? o->address[i % n_hosts] : launch->host;
-            const wh_patience soon = {wh_clock() + try_for, -1};
+            const wh_patience soon = {fmin(wh_clock() + try_for, end), -1};
             *port = launch->port + i / n_hosts;
             *fd = knock(o, host, *port, own_port, soon, last, sizeof last);
             if (*fd >= 0) return WEFT_OK;

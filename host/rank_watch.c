@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { PHASE = 96 };
@@ -53,7 +54,7 @@ struct wh_watch {
 static void judge(wh_watch *w, weft_status status, const char *text) {
     const uint64_t one = 1;
     (void)pthread_mutex_lock(&w->lock);
-    if (w->verdict.status == WEFT_OK && !atomic_load(&w->has_heard_bye)) {
+    if (w->verdict.status == WEFT_OK) {
         (void)WEFT_FAIL(&w->verdict, status, "%s", text);
         (void)!write(w->wake, &one, sizeof one);
     }
@@ -85,8 +86,7 @@ weft_status wh_watch_await(wh_watch *w, weft_error *err) {
  * and will be found silent. */
 static void send_frame(peer *p, const wh_frame *frame) {
     const wh_patience soon = {wh_clock() + 1.0, -1};
-    if (p->fd >= 0 && wh_net_send(p->fd, frame, sizeof *frame, soon) == WH_NET_ERROR)
-        wh_net_close(&p->fd);
+    if (p->fd >= 0) (void)wh_net_send(p->fd, frame, sizeof *frame, soon); /* reading finds out */
 }
 
 static void send_all(wh_watch *w, const wh_frame *frame, int32_t but) {
@@ -109,7 +109,7 @@ static bool is_first(const wh_watch *w) {
 
 static void fail_all(wh_watch *w, weft_status status, const char *text, int32_t but) {
     const wh_frame f = make_frame(w, WH_FRAME_FAIL, status, text);
-    judge(w, status, text);
+    if (!atomic_load(&w->has_heard_bye)) judge(w, status, text);
     if (is_first(w)) send_all(w, &f, but);
 }
 
@@ -214,6 +214,15 @@ static void look_for_silent(wh_watch *w) {
     }
 }
 
+/* Rank 0 has ended well, and nobody watches the others for this one any more: what it still waits
+ * for must be on its way. */
+static void outlive_first(wh_watch *w, double *left_at) {
+    if (is_first(w) || atomic_load(&w->is_leaving) || !atomic_load(&w->has_heard_bye)) return;
+    if (*left_at == 0.0) *left_at = wh_clock();
+    if (wh_clock() - *left_at > w->timeout)
+        judge(w, WEFT_E_COMM, "rank 0 has ended, but not all of the last exchange has come");
+}
+
 static bool is_anyone_left(const wh_watch *w) {
     for (int32_t r = 0; r < w->launch.size; r++)
         if (w->peer[r].fd >= 0) return true;
@@ -233,7 +242,7 @@ static void part(wh_watch *w) {
 
 static void *run(void *ud) {
     wh_watch *w = ud;
-    double next_beat = 0.0, end = (double)INFINITY;
+    double next_beat = 0.0, left_at = 0.0, end = (double)INFINITY;
     bool has_parted = false;
     while (!has_parted || (is_anyone_left(w) && wh_clock() < end)) {
         if (atomic_load(&w->is_leaving) && !has_parted) {
@@ -248,6 +257,7 @@ static void *run(void *ud) {
         say_own(w, &next_beat);
         listen_to_all(w, next_beat);
         look_for_silent(w);
+        outlive_first(w, &left_at);
         if (has_parted && !is_first(w) && wh_watch_verdict(w, NULL) != WEFT_OK) break;
     }
     return NULL;
@@ -293,7 +303,12 @@ static int start_thread(wh_watch *w) {
 weft_status wh_watch_open(wh_watch **out, const wh_watch_options *o, weft_error *err) {
     const size_t size = (size_t)o->launch->size;
     wh_watch *w = calloc(1, sizeof *w);
+    struct rlimit files; /* a connection to each */
     if (!w) return WEFT_FAIL(err, WEFT_E_MEM, "out of memory for %zu ranks", size);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
     *w = (wh_watch){.launch = *o->launch,
                     .timeout = o->timeout,
                     .beat = fmin(0.5, o->timeout / 4.0),
@@ -325,13 +340,23 @@ static void nudge(wh_watch *w) {
     (void)!write(w->nudge, &one, sizeof one);
 }
 
+/* "rank 3: …": another rank's words. */
+static bool is_passed_on(const char *text) {
+    if (strncmp(text, "rank ", 5) != 0) return false;
+    const char *at = text + 5 + strspn(text + 5, "0123456789");
+    return at > text + 5 && *at == ':';
+}
+
 weft_status wh_watch_close(wh_watch *w, weft_status status, const char *text, weft_error *err) {
     char whole[340];
     weft_error verdict = {0};
     const bool well = status == WEFT_OK || status == WEFT_E_STOPPED;
     /* Nothing new when the failure is the one that all know of. */
     const bool known = wh_watch_verdict(w, &verdict) != WEFT_OK;
-    (void)snprintf(whole, sizeof whole, "rank %d: %.300s", w->launch.rank, text ? text : "");
+    if (is_passed_on(text))
+        (void)snprintf(whole, sizeof whole, "%.330s", text);
+    else
+        (void)snprintf(whole, sizeof whole, "rank %d: %.300s", w->launch.rank, text);
     (void)pthread_mutex_lock(&w->lock);
     w->farewell =
         make_frame(w, well || known ? WH_FRAME_BYE : WH_FRAME_FAIL, status, well ? "" : whole);

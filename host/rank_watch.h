@@ -33,12 +33,13 @@ typedef struct wh_watch_options {
     void *ud;
 } wh_watch_options;
 
-/* Waits until all ranks have come. WEFT_E_COMM names those that have not; WEFT_E_CONFIG: rank 0
- * cannot listen. Close with wh_watch_close. */
+/* Waits until all ranks have come. WEFT_E_COMM names those that have not, or says why
+ * rank 0 cannot listen. Close with wh_watch_close. */
 WEFT_NODISCARD weft_status wh_watch_open(wh_watch **out, const wh_watch_options *options,
                                          weft_error *err);
 /* Say goodbye. With WEFT_OK or WEFT_E_STOPPED others wait until rank 0 has said so too, and get its
- * failure if it fails meanwhile; any other status, with its text, ends the job on all ranks. */
+ * failure if it fails meanwhile; any other status, with its text (not
+ * NULL), ends the job on all ranks. */
 WEFT_NODISCARD weft_status wh_watch_close(wh_watch *w, weft_status status, const char *text,
                                           weft_error *err);
 

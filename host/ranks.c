@@ -130,8 +130,11 @@ weft_status wh_ranks_open(wh_ranks **out, const wh_ranks_options *o, weft_error 
         *out = r;
         return WEFT_OK;
     }
-    weft_error late;
-    if (wh_ranks_close(r, st, err ? err->text : "", &late) != WEFT_OK) return st;
+    weft_error late = {0};
+    const bool told = err && wh_ranks_is_told(r, err);
+    const weft_status closed = wh_ranks_close(r, st, err ? err->text : "", &late);
+    (void)closed; /* nobody ends well */
+    if (told) err->text[0] = '\0';
     return st;
 }
 
@@ -183,11 +186,15 @@ int32_t wh_ranks_local(const wh_ranks *r) {
     return r->launch.local_rank >= 0 ? r->launch.local_rank : before;
 }
 
-bool wh_ranks_is_told(const wh_ranks *r, const char *text) {
+bool wh_ranks_lost_first(const weft_error *err) {
+    return strncmp(err->text, "rank 0 (", 8) == 0 && strstr(err->text, ") was lost") != NULL;
+}
+
+bool wh_ranks_is_told(const wh_ranks *r, const weft_error *err) {
     int teller;
     if (wh_ranks_is_first(r)) return false;
-    if (sscanf(text, "rank %d", &teller) != 1 || teller == r->launch.rank) return false;
-    return teller != 0 || strstr(text, "was lost") == NULL; /* then rank 0 tells nothing */
+    if (sscanf(err->text, "rank %d", &teller) != 1 || teller == r->launch.rank) return false;
+    return !wh_ranks_lost_first(err);
 }
 
 /* ---- agreeing ---- */
@@ -224,6 +231,9 @@ weft_status wh_ranks_agree(wh_ranks *r, weft_status status, weft_error *err) {
     } else if (status == WEFT_OK && who >= 0) {
         all[who].text[sizeof all[who].text - 1] = '\0';
         common = WEFT_FAIL(err, (weft_status)all[who].status, "rank %d: %s", who, all[who].text);
+    } else if (status != WEFT_OK && st == WEFT_OK && comm->rank > 0 &&
+               all[0].status == own.status && strcmp(all[0].text, own.text) == 0) {
+        common = WEFT_FAIL(err, status, "rank 0: %s", own.text); /* it tells */
     }
     free(all);
     return common;

@@ -40,12 +40,14 @@ int32_t wh_ranks_rank(const wh_ranks *ranks);  /* 0 for a job of one */
 int32_t wh_ranks_local(const wh_ranks *ranks); /* this one's number on its host */
 /* "4 ranks on 2 hosts, tcp, started by srun"; "" for one. */
 const char *wh_ranks_text(const wh_ranks *ranks);
-/* Whether another rank says what `text` says, so that this one need not: of failures, the rank that
+/* Whether another rank says what `err` says, so that this one need not: of failures, the rank that
  * failed and rank 0 tell. */
-bool wh_ranks_is_told(const wh_ranks *ranks, const char *text);
+bool wh_ranks_is_told(const wh_ranks *ranks, const weft_error *err);
+/* Whether rank 0 is what was lost: then it tells nothing. */
+bool wh_ranks_lost_first(const weft_error *err);
 
-/* The status of the first rank that does not call with WEFT_OK, everywhere; a mere stop comes
- * last. */
+/* The status of the first rank that does not call with WEFT_OK, everywhere but where one failed
+ * itself; a mere stop comes last. */
 WEFT_NODISCARD weft_status wh_ranks_agree(wh_ranks *ranks, weft_status status, weft_error *err);
 /* data (bytes) of rank 0 into that of all. */
 WEFT_NODISCARD weft_status wh_ranks_share(wh_ranks *ranks, void *data, size_t bytes,
@@ -72,8 +74,9 @@ WEFT_NODISCARD weft_status wh_ranks_check_start(wh_ranks *ranks, weft_engine *en
                                                 weft_error *err);
 
 /* Ranks on one host that were given the same cores share them out: each keeps its part for all
- * threads that it makes from now on (rank_cpus.c). */
-WEFT_NODISCARD weft_status wh_ranks_share_cores(wh_ranks *ranks, weft_error *err);
+ * threads that it makes from now on (rank_cpus.c). One that does not want to, since run.threads
+ * says how many it has, keeps what it was given. */
+WEFT_NODISCARD weft_status wh_ranks_share_cores(wh_ranks *ranks, bool wants, weft_error *err);
 /* The cores [*first, *end) of `all` that the i-th of n such ranks keeps: as even a part as there
  * is; when there are more ranks than cores, one that others keep too. */
 void wh_ranks_core_part(int all, int32_t i, int32_t n, int *first, int *end);

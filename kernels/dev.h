@@ -66,6 +66,7 @@ typedef struct wk_backend {
 } wk_backend;
 
 #define WK_TRAIT_PREFERS_BF16 1u /* hidden states are best kept as bfloat16 */
+#define WK_TRAIT_SCATTERS     2u /* table_sketch reads its table by number too */
 
 /* Changes whenever wk_backend, wk_dev, wk_ops or an argument struct does. */
 #define WK_ABI 6u
@@ -123,10 +124,11 @@ void wk_dev_close(wk_dev *dev); /* NULL is fine */
  * range of this device: for dry allocations and arenas that measure. */
 uintptr_t wk_dev_fake(wk_dev *dev, size_t bytes);
 
-/* Makes a dry device answer wk_weight_pack_bytes as `target` does, so that a plan counts the packed
- * weights of the device that will run. `target` must stay open as long as `dry` asks; NULL: no
- * packing. */
+/* Makes a dry device answer wk_weight_pack_bytes and wk_dev_traits as `target` does, so that a plan
+ * counts what the device that will run needs. `target` must stay open as long as `dry` asks; NULL:
+ * no packing. */
 void wk_dev_dry_plan_for(wk_dev *dry, wk_dev *target);
+unsigned wk_dev_traits(const wk_dev *dev); /* of the backend; of a dry device's target */
 
 /* Host to device and back; contiguous bytes, WEFT_E_SHAPE when the tensor is a strided view. On a
  * dry device nothing moves: download zero-fills. Both are in order with the ops. After upload `src`

@@ -4,8 +4,9 @@
  *
  *   term = high * 2^-20 + low * 2^-63 + what is below 2^-64
  *
- * Terms must be finite and below 2^31; up to 2^20 of them may be added in 64-bit words. Units are
- * powers of two, so a product with one is exact, and a compiler may contract it into a sum. */
+ * Terms must be finite and below 2^31. 2^12 of the largest may be added in 64-bit words, 2^20 of
+ * those below 2^23. Units are powers of two, so a product with one is exact, and a compiler may
+ * contract it into a sum. */
 #ifndef WK_EXACT_SUM_H
 #define WK_EXACT_SUM_H
 

@@ -347,7 +347,8 @@ typedef struct {
  * (R, M+1) i32 ascending with start[j, M] <= N → sketch (K, R, M). Summed in double.
  *
  * bucket (R, P) i32 opt is the same table by number, for those that scatter: 2 b + (1 for minus),
- * and 2 M for a number that no entry names. */
+ * and 2 M for a number that no entry names. Tables are the engine's own and are trusted: an op does
+ * not look whether their numbers are inside. */
 typedef struct {
     wk_tensor sketch, w, anchor, scale, entry, start, bucket;
 } wk_table_sketch_args;

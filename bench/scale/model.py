@@ -82,6 +82,10 @@ def round_time(n, steps, m, device, checks=0, estimator="sketch", rows=0):
     out["meetings"] = 4 * links.allgather(n, MEETING, m) if n > 1 else 0.0
     out["reports"] = links.allgather(n, cap * REPORT, m) + links.host_sum(n, WORD, m) if n > 1 else 0.0
     out["checks"] = checks * checks_time(n, clients, m, device, estimator) if checks else 0.0
+    if checks:  # the exact variance at the round's end: the vector once more, and the clients' distances
+        out["checks"] += out["sum"] + 2 * vector / m.memory
+        if n > 1:
+            out["checks"] += 2 * links.allgather(n, MEETING, m) + links.allgather(n, 24 * cap, m)
     out["evaluation"] = evaluation_time(n, rows, m, device) if rows else 0.0
     return out
 

@@ -96,6 +96,7 @@ static void close_cpu(wk_dev *dev) {
 const wk_backend wk_backend_cpu = {
     .abi = WK_ABI,
     .name = "cpu",
+    .traits = WK_TRAIT_SCATTERS,
     .open = open_cpu,
     .close = close_cpu,
     .alloc = ref_host_alloc,

@@ -1,5 +1,5 @@
 /* What nccl.c calls of NCCL. The library is opened when ranks ask for it, so that one GPU needs
- * none; tests/cuda/nccl_link.c is linked with it and shows that it has all of this. */
+ * none; tests/cuda/nccl/link.c is linked with it and shows that it has all of this. */
 #ifndef CUDA_NCCL_CALLS_H
 #define CUDA_NCCL_CALLS_H
 

@@ -29,6 +29,11 @@ void wk_dev_dry_plan_for(wk_dev *dry, wk_dev *target) {
     dry->impl = target;
 }
 
+unsigned wk_dev_traits(const wk_dev *dev) {
+    const wk_dev *target = dev->dry ? dev->impl : dev;
+    return target ? target->backend->traits : 0;
+}
+
 static void fill_dry_ops(wk_ops *table) {
 #define X(op) table->op = dry_##op;
     WK_OPS(X)

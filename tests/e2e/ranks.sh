@@ -195,6 +195,33 @@ code=0
 [ "$code" = 8 ] || { fail "full disk: exit code $code, expected 8"; cat err; }
 [ "$(grep -c '^weft: error: ' err)" = 1 ] || { fail 'full disk: not one error line'; cat err; }
 
+# Stopped, and no room for the checkpoint: no rank may say that there is one.
+rounds_of() { [ -e "runs/$1/metrics.jsonl" ] && [ "$(wc -l <"runs/$1/metrics.jsonl")" -ge 20 ]; }
+name=cramped
+port=$((port + 1))
+cramped='fl.num_rounds=100000 eval.every=0 checkpoint.save_every=0 lora.r=64 lora.target_modules=all-linear'
+(ulimit -f 60; rank 0 2 $port $cramped) >out0 2>err0 &
+zero=$!
+(rank 1 2 $port $cramped) >out1 2>err1 &
+one=$!
+waited=0
+until rounds_of cramped || [ $waited -gt 300 ]; do waited=$((waited + 1)); sleep 0.05; done
+kill -s USR1 $one
+for pid in $zero $one; do
+    code=0
+    wait $pid || code=$?
+    [ $code = 8 ] || { fail "cramped: exit code $code, expected 8"; cat err0 err1; }
+done
+contains err0 '^weft: error: .*runs/cramped'
+[ ! -s err1 ] || { fail 'cramped: both ranks tell'; cat err1; }
+
+# ---- threads may differ; what is wrong for all is said once
+name=threads
+two 0 0 run.threads=2
+same_run alone threads
+expect 3 train job.yaml --ranks 4 model.path=nowhere
+[ "$(grep -c '^weft: error: ' err)" = 1 ] || { fail 'four error lines for one'; cat err; }
+
 # ---- what is refused
 expect 2 train job.yaml --ranks 0
 expect 2 train job.yaml --ranks two

@@ -124,6 +124,14 @@ static void open_mpi(void **state) {
     assert_int_equal(FIND(&l, "PMI_RANK=1", "PMI_SIZE=2", "MASTER_ADDR=a"), WEFT_OK);
     assert_int_equal(l.by, WH_LAUNCH_PMI);
     assert_string_equal(l.host, "a");
+    assert_int_equal(FIND(&l, "PMI_RANK=1", "PMI_SIZE=4", "MPI_LOCALRANKID=1", "MPI_LOCALNRANKS=4",
+                          "SLURM_PROCID=0", "SLURM_STEP_ID=0", "SLURM_STEP_NUM_TASKS=1"),
+                     WEFT_OK);
+    assert_true(l.by == WH_LAUNCH_PMI && l.rank == 1 && l.size == 4);
+    assert_int_equal(
+        FIND(&l, "RANK=0", "WORLD_SIZE=1", "OMPI_COMM_WORLD_SIZE=2", "OMPI_COMM_WORLD_RANK=1"),
+        WEFT_OK);
+    assert_true(l.by == WH_LAUNCH_OPENMPI && l.rank == 1 && l.size == 2);
     assert_int_equal(FIND(&l, "OMPI_COMM_WORLD_SIZE=1", "OMPI_COMM_WORLD_RANK=0"), WEFT_OK);
     assert_int_equal(l.size, 1);
 }
