@@ -246,7 +246,7 @@ ranks() {
     contains runs/ranks/events.jsonl '"2 ranks on 1 host, tcp, started by srun"'
     contains "ranks-$job.out" '^weft: error: stopped by signal 10'
     # One is killed: an error on all, with its name, and no way back into the queue.
-    script killed.sbatch run.name=killed --nodes 2 $long run.comm_timeout=5
+    script killed.sbatch run.name=killed --nodes 2 fl.num_rounds=100000 eval.every=0 run.comm_timeout=5
     submit killed.sbatch
     until_true 'rounds of killed' trains killed 60
     kill -s KILL "$(pgrep -f "^$weft train .*run.name=killed " | tail -n 1)"
