@@ -5,8 +5,8 @@
 #   ranks.sh PROGRAM ROOT PYTHON INJECTOR
 . "$(dirname "$0")/../e2e/lib.sh"
 inject=$4
-rounds=120
-more="fl.num_rounds=$rounds eval.every=10 checkpoint.save_every=3 client.optimizer_state=keep engine.slots=2
+rounds=1200
+more="fl.num_rounds=$rounds eval.every=25 checkpoint.save_every=20 client.optimizer_state=keep engine.slots=2
     fl.strategy=fedadam run.comm_timeout=2"
 train whole $more
 
