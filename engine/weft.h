@@ -192,8 +192,8 @@ typedef struct weft_hooks {
  * with the same options, comm apart, and the same calls are made on all of them in the same order:
  * weft_engine_round and weft_engine_eval then exchange what is needed, and all return the same
  * reports, metrics and adapters, to the bit those of one engine alone (`packs`, which are fuller on
- * one, and `swap`, which is the rank's own, apart). So does weft_plan_build. A failure on one rank ends
- * the call on all, with its status and its text. WEFT_E_COMM: a rank cannot be reached.
+ * one, and `swap`, which is the rank's own, apart). So does weft_plan_build. A failure on one rank
+ * ends the call on all, with its status and its text. WEFT_E_COMM: a rank cannot be reached.
  *
  * Both functions are called by all ranks alike and block. They return WEFT_OK, or fill *err. */
 typedef struct weft_comm {
