@@ -257,7 +257,7 @@ int main(int argc, char **argv) {
     const double start = bench_now();
     if (st == WEFT_OK) st = wh_ranks_open(&ranks, &how, &b.err);
     const double opened = bench_now() - start;
-    if (st == WEFT_OK) st = wh_ranks_share_cores(ranks, &b.err);
+    if (st == WEFT_OK) st = wh_ranks_share_cores(ranks, true, &b.err);
     b.comm = wh_ranks_comm(ranks);
     b.words = malloc((size_t)o.most + sizeof *b.words);
     if (st == WEFT_OK && !b.words) st = WEFT_FAIL(&b.err, WEFT_E_MEM, "out of memory");
