@@ -214,6 +214,13 @@ static int32_t who_failed(const opinion *all, int32_t n) {
     return stopped;
 }
 
+/* Rank 0 has ended over the same already. */
+static bool is_of_first(const weft_error *verdict, const char *text) {
+    enum { COMPARED = 200 };
+    return strncmp(verdict->text, "rank 0: ", 8) == 0 &&
+           strncmp(verdict->text + 8, text, COMPARED) == 0;
+}
+
 weft_status wh_ranks_agree(wh_ranks *r, weft_status status, weft_error *err) {
     if (!r) return status;
     const weft_comm *comm = wh_ranks_comm(r);
@@ -231,8 +238,9 @@ weft_status wh_ranks_agree(wh_ranks *r, weft_status status, weft_error *err) {
     } else if (status == WEFT_OK && who >= 0) {
         all[who].text[sizeof all[who].text - 1] = '\0';
         common = WEFT_FAIL(err, (weft_status)all[who].status, "rank %d: %s", who, all[who].text);
-    } else if (status != WEFT_OK && st == WEFT_OK && comm->rank > 0 &&
-               all[0].status == own.status && strcmp(all[0].text, own.text) == 0) {
+    } else if (status != WEFT_OK && comm->rank > 0 &&
+               (st == WEFT_OK ? strcmp(all[0].text, own.text) == 0
+                              : is_of_first(&local, own.text))) {
         common = WEFT_FAIL(err, status, "rank 0: %s", own.text); /* it tells */
     }
     free(all);
