@@ -210,10 +210,21 @@ static bool round_of(world *w, const int32_t *cohort, const int32_t *next, uint3
     return true;
 }
 
-static void run(int32_t slots, const char *pool, uint32_t give_up, int store_fails) {
+/* As for a checkpoint. */
+static void look_at_all(world *w) {
+    const void *moments;
+    for (int32_t c = 0; c < CLIENTS; c++)
+        if (we_pager_steps(&w->pager, c) > 0)
+            check_ok(we_pager_look(&w->pager, c, &moments), &ctx.err);
+}
+
+/* `checkpoints`: whether there is one after every round. */
+static void run_rounds(int32_t slots, const char *pool, uint32_t give_up, int store_fails,
+                       uint32_t seed, int rounds, bool checkpoints) {
     weft_error err = {0};
     weft_config *config = NULL;
-    world w = {.random = wk_stream_at(wk_rng_key(3, WK_RNG_TEST, 2), (uint32_t)slots, give_up, 0)};
+    world w = {.random =
+                   wk_stream_at(wk_rng_key(3, WK_RNG_TEST, 2), (uint32_t)slots, give_up, seed)};
     open_device();
     check_ok(weft_config_new(&config, &err), &err);
     check_ok(weft_config_set(config, "client.optimizer_state", "keep", NULL, &err), &err);
@@ -230,20 +241,36 @@ static void run(int32_t slots, const char *pool, uint32_t give_up, int store_fai
     int32_t cohort[COHORT], next[COHORT];
     int whole = 0;
     draw(&w, cohort);
-    for (int r = 0; r < 300; r++) {
+    for (int r = 0; r < rounds; r++) {
         draw(&w, next);
         fail_write = store_fails && r % 3 == 0 ? writes + 1 + r % store_fails : 0;
         if (!round_of(&w, cohort, next, give_up)) continue; /* the same round again */
         whole++;
         memcpy(cohort, next, sizeof cohort);
+        if (checkpoints) look_at_all(&w);
     }
-    assert_true(whole > 40 && copies > 0);
+    assert_true(copies > 0);
+    if (give_up || store_fails)
+        assert_true(whole > 40);
+    else
+        assert_int_equal(whole, rounds);
     assert_int_equal(we_pager_swap(&w.pager).written > 0, writes > 0);
     we_pager_close(&w.pager);
     weft_config_free(config);
     free(w.m);
     free(w.v);
     close_device();
+}
+
+static void run(int32_t slots, const char *pool, uint32_t give_up, int store_fails) {
+    run_rounds(slots, pool, give_up, store_fails, 0, 300, false);
+}
+
+/* The first rounds, in which some clients are old and some are new, with a pool of two waves. */
+static void test_checkpoints(void **state) {
+    (void)state;
+    for (uint32_t seed = 0; seed < 100; seed++)
+        for (int32_t slots = 1; slots <= 2; slots++) run_rounds(slots, "0", 0, 0, seed, 4, true);
 }
 
 static void test_rounds(void **state) {
@@ -325,6 +352,7 @@ static void test_pool(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rounds),
+        cmocka_unit_test(test_checkpoints),
         cmocka_unit_test(test_rounds_given_up),
         cmocka_unit_test(test_pool),
     };
