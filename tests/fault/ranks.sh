@@ -57,7 +57,8 @@ same runs/whole/checkpoints/latest/state.safetensors runs/torn/checkpoints/lates
 for slow in sync:3:SLOW mkdir:2:SLOW; do
     code=0
     # shellcheck disable=SC2086
-    LD_PRELOAD=$inject FAULT=$slow FAULT_REPORT=$here/report "$weft" train job.yaml run.name=slow --ranks 2 --quiet $more \
+    ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0 \
+        LD_PRELOAD=$inject FAULT=$slow FAULT_REPORT=$here/report "$weft" train job.yaml run.name=slow --ranks 2 --quiet $more \
         fl.num_rounds=7 run.overwrite=true >out 2>err || code=$?
     [ $code = 0 ] || { fail "$slow: exit code $code"; cat err; }
     contains report SLOW
