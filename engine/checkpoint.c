@@ -147,7 +147,7 @@ static weft_status look(saver *s, int32_t client, size_t row) {
     memset(s->row, 0, s->row_words * sizeof *s->row);
     if (we_pager_steps(p, client) > 0) st = we_pager_look(p, client, &moments);
     if (moments) memcpy(s->row, moments, row);
-    WEFT_TRY(we_ranks_meet(s->e, st));
+    WEFT_TRY(st); /* the others hear of it at the meeting before their sum */
     return we_ranks_sum(s->e, s->row, (int64_t)s->row_words);
 }
 
