@@ -99,16 +99,11 @@ static weft_status run_point(sweep_run *s, int64_t index, weft_error *err) {
     return WEFT_OK;
 }
 
-static const char *environment(void *ud, const char *name) {
-    (void)ud;
-    return getenv(name);
-}
-
 /* The runs may have ranks of their own (one for each GPU), but several of these would run each
  * point several times. */
 static weft_status check_alone(weft_error *err) {
     wh_launch launch;
-    WEFT_TRY(wh_launch_find(&launch, environment, NULL, err));
+    WEFT_TRY(wh_launch_own(&launch, err));
     if (launch.size == 1) return WEFT_OK;
     return WEFT_FAIL(err, WEFT_E_CONFIG,
                      "%s started %d of weft sweep, which runs one point after another: start one, "

@@ -3,6 +3,7 @@
 #include "host/number.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Below the ports that systems hand out by themselves. A job's own are derived from its name, so
@@ -204,4 +205,13 @@ weft_status wh_launch_find(wh_launch *out, wh_getenv get, void *ud, weft_error *
         return mpi(&r, out);
     }
     return WEFT_OK;
+}
+
+static const char *environment(void *ud, const char *name) {
+    (void)ud;
+    return getenv(name);
+}
+
+weft_status wh_launch_own(wh_launch *out, weft_error *err) {
+    return wh_launch_find(out, environment, NULL, err);
 }

@@ -1,5 +1,5 @@
 /* Who started this process, and as which of how many ranks: read from the variables that torchrun,
- * Open MPI's mpirun, srun and PMI launchers set, in this order. Pure: the environment comes in as a
+ * Open MPI's mpirun, srun and PMI launchers set, in this order. The environment comes in as a
  * function. */
 #ifndef WEFT_HOST_LAUNCH_H
 #define WEFT_HOST_LAUNCH_H
@@ -30,6 +30,8 @@ typedef const char *(*wh_getenv)(void *ud, const char *name);
 
 /* Errors: WEFT_E_CONFIG, naming a variable that is missing or makes no sense. */
 WEFT_NODISCARD weft_status wh_launch_find(wh_launch *out, wh_getenv get, void *ud, weft_error *err);
+/* From the environment of this process. */
+WEFT_NODISCARD weft_status wh_launch_own(wh_launch *out, weft_error *err);
 
 /* The job's name where torchrun's variables tell of it (TORCHELASTIC_RUN_ID, MASTER_PORT). */
 void wh_launch_name_job(wh_launch *out, const char *run_id);

@@ -6,11 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *environment(void *ud, const char *name) {
-    (void)ud;
-    return getenv(name);
-}
-
 /* Without a launcher: a process for each GPU that this one sees, and the cohort can feed. */
 static int32_t count_gpus(const weft_config *config) {
     const char *device = weft_config_text(config, "run.device");
@@ -27,7 +22,7 @@ weft_status wh_train_ranks_open(wh_ranks **out, const wh_cli *cli, const weft_co
     wh_ranks_options options = {.wanted = (int32_t)cli->ranks,
                                 .argv = cli->argv,
                                 .timeout = (double)weft_config_int(config, "run.comm_timeout")};
-    WEFT_TRY(wh_launch_find(&options.launch, environment, NULL, err));
+    WEFT_TRY(wh_launch_own(&options.launch, err));
     const wh_launch *l = &options.launch;
     if (options.wanted == 0 && l->by == WH_LAUNCH_NONE) options.wanted = count_gpus(config);
     if (l->by == WH_LAUNCH_SLURM && l->size == 1 && l->n_tasks > 1 && !getenv("SLURM_STEP_ID"))
